@@ -1,0 +1,201 @@
+"""Typed view of ``catalogue.yml``, the one registry of components.
+
+Everything that needs a version, port, user, path or limit of a component takes it from here.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+NetworkName = Literal["edge", "telemetry", "data"]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+def _absolute(path: str) -> str:
+    if not path.startswith("/"):
+        raise ValueError(f"{path!r} must be an absolute path")
+    return path
+
+
+AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+
+
+class Model(BaseModel):
+    """Base of every typed tree in ``infra``: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Upstream(Model):
+    """The official image: repository and tag. Its digest stands in ``catalogue.lock``."""
+
+    image: str
+    version: str
+
+    @property
+    def reference(self) -> str:
+        """Repository and tag as an image reference."""
+        return f"{self.image}:{self.version}"
+
+
+class Packages(Model):
+    """The version that the packages supply builds; the recipe is ``supply/images/<component>/``."""
+
+    version: str
+
+
+class PublishedPort(Model):
+    """A port the component listens on, and the host port it gets on loopback when a stack publishes it."""
+
+    container: Port
+    published: Port
+
+
+class Probe(Model):
+    """Health check run inside the container. ``{name}`` in ``test`` stands for the container port of that name."""
+
+    test: Annotated[list[str], Field(min_length=1)]
+    interval_seconds: PositiveInt = 5
+    timeout_seconds: PositiveInt = 5
+    retries: PositiveInt = 6
+    start_seconds: PositiveInt
+
+
+class Limits(Model):
+    """What a container may use at the most. Swap is never granted on top of memory."""
+
+    memory_mb: PositiveInt
+    cpus: PositiveFloat
+    pids: PositiveInt
+
+
+class Stop(Model):
+    """How a container is asked to end, and the seconds it gets before SIGKILL."""
+
+    signal: Literal["SIGTERM", "SIGINT", "SIGQUIT"]
+    grace_seconds: PositiveInt
+
+
+class HardeningException(Model):
+    """A hardening default that this component cannot have, with the reason."""
+
+    rule: Literal["read_only", "cap_drop", "non_root", "no_new_privileges"]
+    reason: Annotated[str, Field(min_length=20)]
+    capabilities: list[str] = []
+
+
+class Component(Model):
+    """One third-party or own service."""
+
+    name: str
+    summary: str
+    licence: str
+    upstream: Upstream | None = None
+    packages: Packages
+    uid: Annotated[int, Field(ge=10000, le=19999)]
+    networks: Annotated[list[NetworkName], Field(min_length=1)]
+    ports: dict[str, PublishedPort] = {}
+    data: AbsolutePath | None = None
+    config: AbsolutePath | None = None
+    secrets: list[str] = []
+    tmpfs: dict[AbsolutePath, PositiveInt] = {"/tmp": 16}  # noqa: S108 a mount point inside the container
+    shm_mb: PositiveInt = 64
+    probe: Probe
+    limits: Limits
+    stop: Stop
+    exceptions: list[HardeningException] = []
+
+    @property
+    def user(self) -> str:
+        """``uid:gid`` inside the container and owner of its files on the host; both numbers are equal."""
+        return f"{self.uid}:{self.uid}"
+
+    @property
+    def probe_command(self) -> list[str]:
+        """The health check with its ports filled in."""
+        ports = {name: port.container for name, port in self.ports.items()}
+        return [word.format(**ports) for word in self.probe.test]
+
+    def url(self, port: str = "http") -> str:
+        """Where other containers reach a port of this component, by its network alias."""
+        return f"http://{self.name}:{self.ports[port].container}"
+
+
+class Network(Model):
+    """A Docker network; an internal one has no way out of the host."""
+
+    internal: bool
+    summary: str
+
+
+class Tools(Model):
+    """Versions of what builds or drives the rest."""
+
+    pulumi: str
+    go: str
+
+
+class Paths(Model):
+    """Folders on the host. ``CROWSNEST_<NAME>_DIR`` in the environment moves one (tests and unprivileged users do)."""
+
+    config: Path
+    data: Path
+    state: Path
+    cache: Path
+
+    @model_validator(mode="before")
+    @classmethod
+    def _moved_by_environment(cls, declared: dict[str, str]) -> dict[str, str]:
+        return {name: os.environ.get(f"CROWSNEST_{name.upper()}_DIR", path) for name, path in declared.items()}
+
+
+class Catalogue(Model):
+    """The whole registry.
+
+    Raises:
+        pydantic.ValidationError: on unknown or missing fields, and when two components share a port, a uid or a secret.
+    """
+
+    paths: Paths
+    tools: Tools
+    networks: dict[NetworkName, Network]
+    components: dict[str, Component]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_components(cls, tree: dict[str, dict[str, dict[str, object]]]) -> dict[str, object]:
+        named = {name: {"name": name, **entry} for name, entry in tree.get("components", {}).items()}
+        return {**tree, "components": named}
+
+    @model_validator(mode="after")
+    def _nothing_is_shared(self) -> Self:
+        claims: dict[str, str] = {}
+        for component in self.components.values():
+            mine = [f"port {port.published}" for port in component.ports.values()]
+            mine += [f"uid {component.uid}"] + [f"secret {name}" for name in component.secrets]
+            for claim in mine:
+                if claim in claims:
+                    raise ValueError(f"{claim} is claimed by both {claims[claim]} and {component.name}")
+                claims[claim] = component.name
+        return self
+
+    def __getitem__(self, name: str) -> Component:
+        return self.components[name]
+
+
+def read(path: Path) -> Catalogue:
+    """Parse and check a catalogue file."""
+    return Catalogue.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+@functools.cache
+def catalogue() -> Catalogue:
+    """The project's catalogue, read once."""
+    return read(PROJECT_ROOT / "catalogue.yml")

@@ -1,0 +1,292 @@
+"""Deploy a stack: ``python -m infra.cli up | preview | drift | down | purge | status | describe``.
+
+Exit codes: 0 done and as declared, 1 failed, 2 drift found or refused with nothing changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import docker
+
+from infra import daemon, health, preflight, repair
+from infra import settings as stack_settings
+from infra.checkpoint import Checkpoint
+from infra.daemon import DaemonError
+from infra.drift import Finding, Probe
+from infra.engine import Engine, EngineError, LockedError, pulumi_home
+from infra.errors import Failed, Refused
+from infra.health import HEALTHY, Health
+from infra.host import PREFIX_LABEL
+from infra.platform import declare
+from infra.report import Report
+from infra.settings import Settings, SettingsError
+from supply import images, tools
+from supply.images import SupplyError
+
+OK, FAILED, DRIFT_OR_REFUSED = 0, 1, 2
+
+
+@dataclass
+class Deployment:
+    """One command's view of a stack. Expensive parts are made when first used."""
+
+    settings: Settings
+    report: Report
+
+    @cached_property
+    def client(self) -> docker.DockerClient:
+        """The stack's daemon, which has answered."""
+        return daemon.connect(self.settings.docker_host)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The stack's engine, with the lock of a killed deployment out of the way."""
+        os.environ["PULUMI_HOME"] = str(pulumi_home(self.settings))
+        command = tools.engine(self.settings.supply, self.report.say)
+        os.environ["PATH"] = os.pathsep.join([str(command.parent), os.environ["PATH"]])
+        engine = Engine(self.settings, command, tools.docker_provider(self.settings.supply, self.report.say))
+        engine.clear_stale_lock(self.report.say)
+        return engine
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        """The state before this command."""
+        return self.engine.checkpoint()
+
+    def findings(self) -> list[Finding]:
+        """Drift, now."""
+        return Probe(self.client, self.settings, self.checkpoint).findings()
+
+    def program(self, *, ensure_images: bool) -> Callable[[], None]:
+        """The program with its images chosen; `ensure_images` also pulls or builds what is not there yet."""
+        supply, client, say = self.settings.supply, self.client, self.report.say
+        chosen = {
+            component.name: (
+                images.ensure(component, supply, client, say) if ensure_images else images.plan(component, supply, client)
+            )
+            for component in self.settings.components
+        }
+        identity = daemon.identity(client)
+        return lambda: declare(self.settings, lambda component: chosen[component.name].reference, identity)
+
+
+def up(deployment: Deployment, options: argparse.Namespace) -> int:
+    """Converge, and end only when every service is healthy."""
+    settings, report, client = deployment.settings, deployment.report, deployment.client
+    replaced = _urns_of(options.replace, deployment) if options.replace else []
+    preflight.check(client, settings, deployment.checkpoint, accept_daemon=options.accept_daemon)
+    program = deployment.program(ensure_images=True)
+    findings = deployment.findings()
+    for finding in findings:
+        report.say(f"  drift: {finding}")
+    if deployment.checkpoint.pending:
+        report.say(f"  the last deployment was cut short in {deployment.checkpoint.pending} operations; repairing")
+        deployment.engine.forget_pending()
+    repair.remove_leftovers(client, settings, deployment.checkpoint, report.say)
+    failure: EngineError | None = None
+    try:
+        deployment.engine.up(program, report.on_event, replace=sorted({*replaced, *repair.to_replace(findings)}))
+    except EngineError as error:
+        failure = error
+    health.apply_pids_limits(client, settings)
+    healths = health.wait(client, settings, report.say) if failure is None else health.read(client, settings)
+    _show(healths, deployment)
+    _judge(healths, failure, deployment)
+    report.close("ok", changes=report.changes, components=[health.as_json() for health in healths], urls=settings.urls)
+    return OK
+
+
+def _urns_of(components: Sequence[str], deployment: Deployment) -> list[str]:
+    """URNs of the containers of components named by the user."""
+    found = {name: deployment.checkpoint.container(name) for name in components}
+    unknown = [name for name, resource in found.items() if resource is None]
+    if unknown:
+        raise Refused(f"--replace: {', '.join(unknown)} is not deployed in stack {deployment.settings.stack}")
+    return [resource.urn for resource in found.values() if resource]
+
+
+def _judge(healths: Sequence[Health], failure: EngineError | None, deployment: Deployment) -> None:
+    """Raise with the last log lines of every component that is not healthy, and the engine's error."""
+    sick = [health for health in healths if health.state != HEALTHY]
+    if not sick and failure is None:
+        return
+    lines = [] if failure is None else [str(failure)]
+    for patient in sick:
+        lines.append(f"{patient.component} is {patient.state}; its last log lines:")
+        lines += [f"  {line}" for line in health.last_words(deployment.client, patient.container)] or ["  (none)"]
+    raise Failed(*lines)
+
+
+def preview(deployment: Deployment, _options: argparse.Namespace) -> int:
+    """Say what `up` would change and what that means."""
+    report = deployment.report
+    deployment.engine.preview(deployment.program(ensure_images=False), report.on_preview)
+    if report.changes:
+        rows = [
+            (change["operation"], change["resource"], ", ".join(change["properties"]), change["consequence"])
+            for change in report.changes
+        ]
+        report.table(("step", "resource", "because of", "consequence"), rows)
+    else:
+        report.say("nothing to change")
+    report.close("ok", changes=report.changes)
+    return OK
+
+
+def drift(deployment: Deployment, _options: argparse.Namespace) -> int:
+    """Compare what runs with what was declared."""
+    report, client = deployment.report, deployment.client
+    if not deployment.checkpoint.resources:
+        raise Refused(f"stack {deployment.settings.stack} is not deployed; run `make up STACK={deployment.settings.stack}`")
+    known, reached = deployment.checkpoint.daemon_id, daemon.identity(client)
+    if known != reached:
+        raise Refused(f"the state describes Docker daemon {known}, but {reached} answers; correct docker_host")
+    findings = deployment.findings()
+    for finding in findings:
+        report.say(f"drift: {finding}")
+    if not findings:
+        report.say("no drift: what runs is what was declared")
+    report.close("drift" if findings else "ok", findings=[finding.as_json() for finding in findings])
+    return DRIFT_OR_REFUSED if findings else OK
+
+
+def down(deployment: Deployment, _options: argparse.Namespace) -> int:
+    """Stop and remove containers and networks; data, secrets and configuration stay."""
+    _take_down(deployment)
+    deployment.report.say(f"stack {deployment.settings.stack} is down; its data stays in {deployment.settings.folders.data}")
+    deployment.report.close("ok", changes=deployment.report.changes)
+    return OK
+
+
+def _take_down(deployment: Deployment) -> None:
+    if deployment.checkpoint.daemon_id not in (None, identity := daemon.identity(deployment.client)):
+        raise Refused(
+            f"the state describes Docker daemon {deployment.checkpoint.daemon_id}, but {identity} answers; correct docker_host"
+        )
+    if deployment.checkpoint.pending:
+        deployment.engine.forget_pending()
+    repair.remove_leftovers(deployment.client, deployment.settings, deployment.checkpoint, deployment.report.say)
+    deployment.engine.down(deployment.report.on_event)
+
+
+def purge(deployment: Deployment, options: argparse.Namespace) -> int:
+    """Remove everything of the stack, its data, secrets and configuration included."""
+    settings, report = deployment.settings, deployment.report
+    doomed = [path for path in (settings.folders.data, settings.folders.config) if path.exists()]
+    if not options.yes:
+        _confirm(settings, doomed)
+    _take_down(deployment)
+    for volume in deployment.client.volumes.list(filters={"label": f"{PREFIX_LABEL}={settings.name_prefix}"}):
+        volume.remove()
+        report.say(f"  volume {volume.name}: removed")
+    for path in doomed:
+        shutil.rmtree(path)
+        report.say(f"  {path}: removed")
+    deployment.engine.forget()
+    report.say(f"stack {settings.stack} and its data are gone")
+    report.close("ok", changes=report.changes, removed=[str(path) for path in doomed])
+    return OK
+
+
+def _confirm(settings: Settings, doomed: Sequence[Path]) -> None:
+    """Ask for the stack's name; no terminal means no."""
+    places = " and ".join(map(str, doomed)) or "nothing on disk"
+    question = f"This removes stack {settings.stack} with all its data in {places}.\nType the stack's name to go on: "
+    if not sys.stdin.isatty():
+        raise Refused(f"purge removes the data of stack {settings.stack}; give --yes (make purge YES=1) to mean it")
+    if input(question).strip() != settings.stack:
+        raise Refused("not purged: the name did not match")
+
+
+def status(deployment: Deployment, _options: argparse.Namespace) -> int:
+    """Health of each component; exit 1 when one is not healthy."""
+    healths = health.read(deployment.client, deployment.settings)
+    _show(healths, deployment)
+    well = all(one.state == HEALTHY for one in healths)
+    deployment.report.close("ok" if well else "failed", components=[one.as_json() for one in healths])
+    return OK if well else FAILED
+
+
+def _show(healths: Sequence[Health], deployment: Deployment) -> None:
+    urls = {entry.split(".")[0]: url for entry, url in deployment.settings.urls.items()}
+    rows = [
+        (one.component, one.state, one.restarts, one.started, urls.get(one.component, ""), one.image[:40]) for one in healths
+    ]
+    deployment.report.table(("component", "health", "restarts", "started", "address", "image"), rows)
+
+
+def describe(deployment: Deployment, _options: argparse.Namespace) -> int:
+    """Plain facts of the stack as JSON, for Ansible: what must exist on the host before containers start."""
+    print(json.dumps(deployment.settings.describe()))
+    return OK
+
+
+COMMANDS = {command.__name__: command for command in (up, preview, drift, down, purge, status, describe)}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--stack", default=os.environ.get("STACK", "demo"), help="which Pulumi.<stack>.yaml (default: %(default)s)"
+    )
+    common.add_argument("--settings", type=Path, help="read the stack's settings from this file instead")
+    common.add_argument("--supply", choices=("auto", "upstream", "packages"), help="where images and tools come from")
+    common.add_argument("--json", action="store_true", help="one JSON document on stdout; progress goes to stderr")
+    top = argparse.ArgumentParser(
+        prog="python -m infra.cli", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        sub = commands.add_parser(name, parents=[common], help=command.__doc__, description=command.__doc__)
+        if name == "up":
+            sub.add_argument(
+                "--replace", action="append", default=[], metavar="COMPONENT", help="recreate this container; repeatable"
+            )
+            sub.add_argument("--accept-daemon", action="store_true", help="the machine's Docker was installed anew")
+        if name == "purge":
+            sub.add_argument("--yes", action="store_true", help="do not ask")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and turn every expected failure into its line and exit code."""
+    options = parser().parse_args(arguments)
+    report = Report(as_json=options.json)
+    try:
+        settings = stack_settings.read(options.stack, options.settings)
+        if options.supply:
+            settings = settings.model_copy(update={"supply": options.supply})
+        return COMMANDS[options.command](Deployment(settings, report), options)
+    except (Refused, SettingsError, DaemonError, LockedError) as error:
+        return _end(report, "refused", str(error), DRIFT_OR_REFUSED)
+    except (Failed, EngineError, SupplyError) as error:
+        return _end(report, "failed", str(error), FAILED)
+    except OSError as error:
+        return _end(report, "failed", _plain(error), FAILED)
+
+
+def _plain(error: OSError) -> str:
+    hint = "; free some space and run it again" if error.errno == errno.ENOSPC else ""
+    return f"{error.strerror or error}: {error.filename or ''}{hint}"
+
+
+def _end(report: Report, result: str, message: str, code: int) -> int:
+    for line in message.splitlines():
+        print(f"{result}: {line}" if not line.startswith("  ") else line, file=sys.stderr, flush=True)
+    report.close(result, message=message, changes=report.changes)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,27 @@
+"""Fingerprint of a component's placed configuration: containers carry it as a label, so that a change replaces them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from infra.catalogue import Component
+from infra.settings import Settings
+
+NOTHING = "none"
+
+
+def fingerprint(settings: Settings, component: Component) -> str:
+    """12 hex digits over names and bytes of all files below the component's configuration folder, or ``none``.
+
+    Raises:
+        PermissionError: when the folder may not be read.
+    """
+    folder = settings.folders.config / component.name
+    if component.config is None or not folder.is_dir():
+        return NOTHING
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(f"{path.relative_to(folder)}\0{path.stat().st_size}\0".encode())
+        digest.update(Path(path).read_bytes())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,111 @@
+"""Health of a stack's containers: the truth that decides whether `up` succeeded, whatever the provider said."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import docker
+from docker.errors import NotFound
+
+from infra.catalogue import Component
+from infra.settings import Settings
+
+HEALTHY = "healthy"
+STARTING = "starting"
+LOG_LINES = 10
+LOG_LINE_CHARACTERS = 300
+POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Health:
+    """State of one component's container: ``healthy``, ``starting``, ``unhealthy``, ``missing``, ``exited`` …"""
+
+    component: str
+    container: str
+    state: str
+    image: str = ""
+    started: str = ""
+    restarts: int = 0
+
+    def as_json(self) -> dict[str, object]:
+        """The reading as plain data."""
+        return asdict(self)
+
+
+def read(client: docker.DockerClient, settings: Settings) -> list[Health]:
+    """Health of every component of the stack, in the catalogue's order."""
+    return [_read_one(client, settings, component) for component in settings.components]
+
+
+def _read_one(client: docker.DockerClient, settings: Settings, component: Component) -> Health:
+    name = settings.container_name(component)
+    try:
+        actual = client.api.inspect_container(name)
+    except NotFound:
+        return Health(component.name, name, "missing")
+    state = actual["State"]
+    running = state["Status"] == "running"
+    health = state.get("Health", {}).get("Status", "without a health check")
+    return Health(
+        component.name,
+        name,
+        health if running else state["Status"],
+        actual["Config"]["Image"],
+        state["StartedAt"][:19] + "Z",
+        actual["RestartCount"],
+    )
+
+
+def wait(client: docker.DockerClient, settings: Settings, say: Callable[[str], None]) -> list[Health]:
+    """Wait until every component is healthy, or can no longer become it in time. Returns the last reading.
+
+    A component has its start period and the stack's ``health_timeout_seconds`` on top of it, counted from now.
+    """
+    begun = time.monotonic()
+    patience = {
+        component.name: component.probe.start_seconds + settings.health_timeout_seconds for component in settings.components
+    }
+    announced: set[str] = set()
+    while True:
+        healths = read(client, settings)
+        elapsed = time.monotonic() - begun
+        waiting = [health for health in healths if health.state == STARTING and elapsed < patience[health.component]]
+        for health in waiting:
+            if health.component not in announced:
+                announced.add(health.component)
+                say(f"waiting for {health.component} to become healthy")
+        if not waiting:
+            return healths
+        time.sleep(POLL_SECONDS)
+
+
+def last_words(client: docker.DockerClient, container: str) -> list[str]:
+    """The last log lines of a container, each cut to a readable length."""
+    try:
+        output = client.api.logs(container, tail=LOG_LINES)
+    except NotFound:
+        return []
+    lines = output.decode(errors="replace").splitlines()
+    return [f"{container}: {line[:LOG_LINE_CHARACTERS]}" for line in lines]
+
+
+def apply_pids_limits(client: docker.DockerClient, settings: Settings) -> None:
+    """Give each running container its pids limit, which the Docker provider has no input for."""
+    for component in settings.components:
+        name = settings.container_name(component)
+        try:
+            limit = client.api.inspect_container(name)["HostConfig"].get("PidsLimit")
+        except NotFound:
+            continue
+        if limit != component.limits.pids:
+            _update_container(client, name, {"PidsLimit": component.limits.pids})
+
+
+def _update_container(client: docker.DockerClient, name: str, change: dict[str, int]) -> None:
+    """POST /containers/{name}/update; the SDK's own method does not know ``PidsLimit``."""
+    api = client.api
+    response = api._post_json(api._url("/containers/{0}/update", name), data=change)  # noqa: SLF001
+    api._raise_for_status(response)  # noqa: SLF001

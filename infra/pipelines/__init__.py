@@ -1,0 +1,1 @@
+"""One ComponentResource a pipeline: a way that telemetry takes."""

@@ -1,0 +1,56 @@
+"""Pipeline ``trading``: the trading process and its databases."""
+
+from __future__ import annotations
+
+import pulumi
+
+from infra.catalogue import catalogue
+from infra.host import Host
+from infra.service import SECRETS_FOLDER, Service
+from infra.settings import PROJECT, Trading
+
+
+class TradingPipeline(pulumi.ComponentResource):
+    """PostgreSQL, Redis and the trader, or those of them that the stack chose."""
+
+    def __init__(self, host: Host, settings: Trading) -> None:
+        super().__init__("crowsnest:pipelines:Trading", "trading")
+        stores = {"postgresql": self._postgresql, "redis": self._redis}
+        databases = [declare(host) for name, declare in stores.items() if name in settings.components]
+        if "trader" in settings.components:
+            self._trader(host, settings, after=databases)
+        self.register_outputs({})
+
+    def _postgresql(self, host: Host) -> Service:
+        component = catalogue()["postgresql"]
+        (secret,) = component.secrets
+        return Service(
+            component,
+            host,
+            command=["postgres", "-c", f"port={component.ports['sql'].container}"],
+            environment={
+                "POSTGRES_USER": PROJECT,
+                "POSTGRES_DB": PROJECT,
+                "POSTGRES_PASSWORD_FILE": f"{SECRETS_FOLDER}/{secret}",
+                "POSTGRES_INITDB_ARGS": "--data-checksums --auth-host=scram-sha-256",
+            },
+            parent=self,
+        )
+
+    def _redis(self, host: Host) -> Service:
+        component = catalogue()["redis"]
+        return Service(component, host, command=["redis-server", f"{component.config}/redis.conf"], parent=self)
+
+    def _trader(self, host: Host, settings: Trading, after: list[Service]) -> Service:
+        # It waits for its databases and never for the log store: trading does not depend on observability.
+        return Service(
+            catalogue()["trader"],
+            host,
+            environment={
+                "VICTORIALOGS_URL": catalogue()["victorialogs"].url(),
+                "CROWSNEST_ENGINE_STRATEGIES": ",".join(settings.trader.strategies),
+                "CROWSNEST_ENGINE_BARS_PER_SECOND": str(settings.trader.bars_per_second),
+            },
+            after=after,
+            parent=self,
+        )

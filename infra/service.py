@@ -1,0 +1,186 @@
+"""The one container factory. Every hardening default and every provider pitfall is handled here, once.
+
+Source of the rules: docs/decisions/0003-container-factory.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pulumi
+import pulumi_docker as docker
+
+from infra.catalogue import Component, NetworkName
+from infra.fingerprint import fingerprint
+from infra.host import COMPONENT_LABEL, Host
+from infra.network import EDGE
+from infra.settings import LOOPBACK
+from infra.volume import declare_volume
+
+SECRETS_FOLDER = "/run/secrets"
+PIDS_LABEL = "crowsnest.pids_limit"
+CONFIG_LABEL = "crowsnest.config"
+
+# Inputs that the official provider reports as updated and leaves as they were; changing one has to replace the container.
+SILENTLY_IGNORED = ["healthcheck", "tmpfs", "init", "cpuPeriod", "cpuQuota"]
+# 5 files of 10 MB a container: enough to read back an incident, bounded whatever a component prints.
+LOG_OPTIONS = {"max-file": "5", "max-size": "10m"}
+
+
+def go_duration(seconds: int) -> str:
+    """Seconds as Go prints a duration, which is what the provider reads back: 90 is ``1m30s``."""
+    hours, rest = divmod(seconds, 3600)
+    minutes, rest = divmod(rest, 60)
+    if hours:
+        return f"{hours}h{minutes}m{rest}s"
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
+
+
+class Service(pulumi.ComponentResource):
+    """One component of the catalogue as a hardened container, with its volume and image.
+
+    Args:
+        component: entry of the catalogue.
+        host: where it runs.
+        command: arguments after the image's entrypoint.
+        environment: variables; never a secret, they show in ``docker inspect``.
+        after: services that have to be healthy first.
+    """
+
+    container: docker.Container
+
+    def __init__(
+        self,
+        component: Component,
+        host: Host,
+        *,
+        command: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        after: Sequence[Service] = (),
+        parent: pulumi.Resource | None = None,
+    ) -> None:
+        super().__init__("crowsnest:infra:Service", component.name, None, pulumi.ResourceOptions(parent=parent))
+        self._host = host
+        self._component = component
+        image = docker.RemoteImage(
+            f"image-{component.name}",
+            name=host.image_of(component),
+            # Deleting an image goes by its name and can hit another stack's; pruning is not deployment.
+            keep_locally=True,
+            opts=host.options(self),
+        )
+        volume = declare_volume(host, component, self) if component.data else None
+        self.container = docker.Container(
+            component.name,
+            name=host.settings.container_name(component),
+            image=image.image_id,
+            hostname=component.name,
+            command=list(command) or None,
+            envs=[f"{key}={value}" for key, value in sorted((environment or {}).items())] or None,
+            labels=self._labels(),
+            networks_advanced=self._networks(),
+            ports=self._ports(),
+            mounts=self._mounts(volume),
+            **self._isolation(),
+            **self._lifecycle(),
+            opts=pulumi.ResourceOptions.merge(
+                host.options(self),
+                pulumi.ResourceOptions(
+                    delete_before_replace=True,
+                    replace_on_changes=SILENTLY_IGNORED,
+                    depends_on=[service.container for service in after],
+                ),
+            ),
+        )
+        self.register_outputs({"container": self.container.name})
+
+    def _excepted(self, rule: str) -> bool:
+        return any(exception.rule == rule for exception in self._component.exceptions)
+
+    def _isolation(self) -> dict[str, Any]:
+        """What the container may do and use."""
+        component, settings = self._component, self._host.settings
+        memory_mb = settings.memory_limit_mb(component)
+        capabilities = [name for exception in component.exceptions for name in exception.capabilities]
+        return {
+            "user": None if self._excepted("non_root") else component.user,
+            "read_only": not self._excepted("read_only"),
+            "tmpfs": {
+                path: f"rw,noexec,nosuid,nodev,size={size_mb}m,mode=1777" for path, size_mb in sorted(component.tmpfs.items())
+            },
+            "capabilities": docker.ContainerCapabilitiesArgs(drops=["ALL"], adds=capabilities or None),
+            "security_opts": None if self._excepted("no_new_privileges") else ["no-new-privileges:true"],
+            "memory": memory_mb,
+            "memory_swap": memory_mb,  # equal to memory: no swap on top
+            "cpus": f"{component.limits.cpus:g}",
+            "shm_size": component.shm_mb,
+        }
+
+    def _lifecycle(self) -> dict[str, Any]:
+        """How it starts, proves itself, logs and ends."""
+        component = self._component
+        probe, stop = component.probe, component.stop
+        return {
+            "init": True,
+            "restart": "unless-stopped",
+            "must_run": True,
+            "wait": True,
+            "wait_timeout": probe.start_seconds + self._host.settings.health_timeout_seconds,
+            "healthcheck": docker.ContainerHealthcheckArgs(
+                tests=["CMD", *component.probe_command],
+                interval=go_duration(probe.interval_seconds),
+                timeout=go_duration(probe.timeout_seconds),
+                start_period=go_duration(probe.start_seconds),
+                retries=probe.retries,
+            ),
+            "stop_signal": stop.signal,
+            "stop_timeout": stop.grace_seconds,
+            "destroy_grace_seconds": stop.grace_seconds,  # without it the provider sends SIGKILL at once
+            "remove_volumes": False,
+            "log_driver": "json-file",
+            "log_opts": LOG_OPTIONS,
+        }
+
+    def _labels(self) -> list[docker.ContainerLabelArgs]:
+        component = self._component
+        labels = self._host.owner | {
+            COMPONENT_LABEL: component.name,
+            # The provider has no input for a pids limit; `infra.cli` applies the label's value after `up`.
+            PIDS_LABEL: str(component.limits.pids),
+            CONFIG_LABEL: fingerprint(self._host.settings, component),
+        }
+        return [docker.ContainerLabelArgs(label=label, value=value) for label, value in sorted(labels.items())]
+
+    def _networks(self) -> list[docker.ContainerNetworksAdvancedArgs]:
+        names: set[NetworkName] = set(self._component.networks)
+        if self._host.settings.published_ports(self._component):
+            names.add(EDGE)
+        return [
+            docker.ContainerNetworksAdvancedArgs(name=self._host.networks[name].name, aliases=[self._component.name])
+            for name in sorted(names)
+        ]
+
+    def _ports(self) -> list[docker.ContainerPortArgs] | None:
+        return [
+            docker.ContainerPortArgs(internal=port.container, external=port.published, ip=LOOPBACK, protocol="tcp")
+            for port in self._host.settings.published_ports(self._component)
+        ] or None
+
+    def _mounts(self, volume: docker.Volume | None) -> list[docker.ContainerMountArgs] | None:
+        """Volume, configuration folder and secret files. Mounts and not binds: they are read back at refresh."""
+        component, settings = self._component, self._host.settings
+        mounts: list[docker.ContainerMountArgs] = []
+        if volume and component.data:
+            # no_copy: the image must not change the folder's owner on first use.
+            no_copy = docker.ContainerMountVolumeOptionsArgs(no_copy=True)
+            mounts.append(
+                docker.ContainerMountArgs(type="volume", source=volume.name, target=component.data, volume_options=no_copy)
+            )
+        files = {component.config: settings.folders.config / component.name} if component.config else {}
+        files |= {f"{SECRETS_FOLDER}/{name}": settings.secret_file(name) for name in component.secrets}
+        mounts += [
+            docker.ContainerMountArgs(type="bind", source=str(source), target=target, read_only=True)
+            for target, source in files.items()
+        ]
+        return mounts or None

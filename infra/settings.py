@@ -1,0 +1,268 @@
+"""The configuration of one stack: ``Pulumi.<stack>.yaml`` as one typed tree.
+
+Secrets are not in it: it only decides what runs and for how long data is kept. Secret values live in files on the host.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from infra.catalogue import PROJECT_ROOT, Component, Model, Paths, PublishedPort, catalogue
+
+PROJECT = "crowsnest"
+CONFIG_KEY = f"{PROJECT}:stack"
+LOOPBACK = "127.0.0.1"
+
+Supply = Literal["auto", "upstream", "packages"]
+
+
+class SettingsError(ValueError):
+    """The stack's configuration cannot be used. The message names each key and says what it takes, a line each."""
+
+
+def _duration(text: str) -> str:
+    if not re.fullmatch(r"[1-9]\d*[hdwy]", text):
+        raise ValueError(f"{text!r} is not a duration: a whole number above zero and h, d, w or y, such as 14d")
+    return text
+
+
+def _size(text: str) -> str:
+    if not re.fullmatch(r"[1-9]\d*(MiB|GiB|TiB)", text):
+        raise ValueError(f"{text!r} is not a size: a whole number above zero and MiB, GiB or TiB, such as 10GiB")
+    return text
+
+
+Duration = Annotated[str, AfterValidator(_duration)]
+Size = Annotated[str, AfterValidator(_size)]
+
+
+class Retention(Model):
+    """How long a store keeps data: it drops the oldest when either bound is reached."""
+
+    time: Duration
+    size: Size
+
+
+class Logs(Model):
+    """Pipeline ``logs``: VictoriaLogs."""
+
+    components: list[Literal["victorialogs"]] = ["victorialogs"]
+    # 14 days is the source's; the cap leaves half of a small VM's 40 GB disk to everything else.
+    retention: Retention = Retention(time="14d", size="20GiB")
+
+
+class Trader(Model):
+    """What the trading process replays, and how fast. Zero bars per second means as fast as it can."""
+
+    strategies: Annotated[list[str], Field(min_length=1)] = ["ema_cross", "mean_reversion"]
+    bars_per_second: NonNegativeInt = 20
+
+
+class Trading(Model):
+    """Pipeline ``trading``: the trading process and its databases."""
+
+    components: list[Literal["postgresql", "redis", "trader"]] = ["postgresql", "redis", "trader"]
+    trader: Trader = Trader()
+
+
+class Pipelines(Model):
+    """A pipeline runs when its key is present, with its defaults where the value is empty."""
+
+    logs: Logs | None = None
+    trading: Trading | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _present_means_on(cls, tree: dict[str, object]) -> dict[str, object]:
+        return {name: {} if value is None else value for name, value in tree.items()}
+
+    @model_validator(mode="after")
+    def _at_least_one(self) -> Self:
+        if not self.enabled:
+            raise ValueError(f"choose at least one pipeline of {', '.join(type(self).model_fields)}")
+        return self
+
+    @property
+    def enabled(self) -> dict[str, Logs | Trading]:
+        """The pipelines that run, by name."""
+        return {name: value for name, value in self if value is not None}
+
+
+class Settings(Model):
+    """One stack.
+
+    Raises:
+        pydantic.ValidationError: on unknown keys, bad values, or ports that clash; ``read`` turns it into `SettingsError`.
+    """
+
+    stack: str
+    pipelines: Pipelines
+    # First part of every container, network and volume name, and folder name below the catalogue's paths.
+    name_prefix: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")] = PROJECT
+    supply: Supply = "auto"
+    docker_host: Annotated[str, Field(pattern=r"^(unix:///|tcp://127\.0\.0\.1:|ssh://)")] = "unix:///var/run/docker.sock"
+    # "component.port" names that get a port on loopback.
+    publish: list[str] = []
+    # Added to every published port, so that two stacks fit on one machine.
+    port_offset: NonNegativeInt = 0
+    # How long `up` waits for a service to become healthy beyond its own start_seconds.
+    health_timeout_seconds: PositiveInt = 60
+    # Overrides of the catalogue's limits, by component.
+    memory_mb: dict[str, PositiveInt] = {}
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        names = [component.name for component in self.components]
+        for name in self.memory_mb:
+            if name not in names:
+                raise ValueError(f"memory_mb: {name!r} does not run in this stack; choose from {', '.join(names)}")
+        ports: dict[int, str] = {}
+        for entry in self.publish:
+            number = self._published_number(entry)
+            if number in ports:
+                raise ValueError(f"publish: port {number} is claimed by both {ports[number]} and {entry}")
+            ports[number] = entry
+        return self
+
+    def _published_number(self, entry: str) -> int:
+        choices = [f"{component.name}.{port}" for component in self.components for port in component.ports]
+        if entry not in choices:
+            raise ValueError(f"publish: {entry!r} is not a port of this stack; choose from {', '.join(choices)}")
+        name, _, port = entry.partition(".")
+        number = catalogue()[name].ports[port].published + self.port_offset
+        if number > 65535:
+            raise ValueError(f"port_offset: {self.port_offset} moves {entry} to {number}, beyond 65535")
+        return number
+
+    @property
+    def components(self) -> list[Component]:
+        """Components that run in this stack, in the catalogue's order."""
+        chosen = {name for pipeline in self.pipelines.enabled.values() for name in pipeline.components}
+        return [component for component in catalogue().components.values() if component.name in chosen]
+
+    def published_ports(self, component: Component) -> list[PublishedPort]:
+        """The ports of a component that this stack publishes on loopback, sorted by container port."""
+        ports = [
+            PublishedPort(container=port.container, published=port.published + self.port_offset)
+            for name, port in component.ports.items()
+            if f"{component.name}.{name}" in self.publish
+        ]
+        return sorted(ports, key=lambda port: port.container)
+
+    def url(self, component: Component, port: str = "http") -> str | None:
+        """Where the host reaches a published port, or None when it is not published."""
+        if f"{component.name}.{port}" not in self.publish:
+            return None
+        return f"{'http' if port == 'http' else 'tcp'}://{LOOPBACK}:{component.ports[port].published + self.port_offset}"
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """Published addresses by ``component.port``."""
+        named = {entry: self.url(catalogue()[entry.split(".")[0]], entry.split(".")[1]) for entry in self.publish}
+        return {entry: url for entry, url in named.items() if url}
+
+    def container_name(self, component: Component) -> str:
+        """Name of a component's container and of its volume."""
+        return f"{self.name_prefix}-{component.name}"
+
+    def memory_limit_mb(self, component: Component) -> int:
+        """Memory limit: the stack's override or the catalogue's."""
+        return self.memory_mb.get(component.name, component.limits.memory_mb)
+
+    @property
+    def folders(self) -> Paths:
+        """The catalogue's host paths, below this stack's own folder where they belong to it."""
+        base = catalogue().paths
+        return Paths.model_construct(
+            config=base.config / self.name_prefix,
+            data=base.data / self.name_prefix,
+            state=base.state,
+            cache=base.cache,
+        )
+
+    def secret_file(self, name: str) -> Path:
+        """Host file that holds one secret; mounted read-only at ``/run/secrets/<name>``."""
+        return self.folders.config / "secrets" / name
+
+    def describe(self) -> dict[str, object]:
+        """Plain facts of the stack for Ansible and humans: what must exist on the host before containers start."""
+        return {
+            "stack": self.stack,
+            "name_prefix": self.name_prefix,
+            "config_dir": str(self.folders.config),
+            "data_dir": str(self.folders.data),
+            "secrets_dir": str(self.folders.config / "secrets"),
+            "components": [
+                {
+                    "name": component.name,
+                    "uid": component.uid,
+                    "container": self.container_name(component),
+                    "config_dir": str(self.folders.config / component.name) if component.config else None,
+                    "data_dir": str(self.folders.data / component.name) if component.data else None,
+                    "secrets": {name: str(self.secret_file(name)) for name in component.secrets},
+                    "memory_mb": self.memory_limit_mb(component),
+                    "ports": {name: port.container for name, port in component.ports.items()},
+                    "urls": {port: url for port in component.ports if (url := self.url(component, port))},
+                }
+                for component in self.components
+            ],
+        }
+
+
+def stack_file(stack: str) -> Path:
+    """Where a stack's settings stand."""
+    return PROJECT_ROOT / f"Pulumi.{stack}.yaml"
+
+
+def stack_names() -> list[str]:
+    """Stacks that have a file, in alphabetical order."""
+    return sorted(path.name.split(".")[1] for path in PROJECT_ROOT.glob("Pulumi.*.yaml"))
+
+
+def parse(stack: str, tree: object) -> Settings:
+    """Check a stack's tree.
+
+    Raises:
+        SettingsError: with one line for each problem.
+    """
+    if not isinstance(tree, dict):
+        raise SettingsError(f"{stack}: {CONFIG_KEY} must be a mapping with at least `pipelines`")
+    try:
+        return Settings.model_validate({"stack": stack, **tree})
+    except ValidationError as error:
+        lines = [
+            f"{stack}: {'.'.join(map(str, problem['loc'])) or CONFIG_KEY}: {_plain(problem)}" for problem in error.errors()
+        ]
+        raise SettingsError("\n".join(lines)) from error
+
+
+def _plain(problem: ErrorDetails) -> str:
+    """Pydantic's message in words that say what to do."""
+    if problem["type"] == "extra_forbidden":
+        return "unknown key; remove it or correct its name"
+    return str(problem["msg"]).removeprefix("Value error, ")
+
+
+def read(stack: str, path: Path | None = None) -> Settings:
+    """Settings of a stack, from ``Pulumi.<stack>.yaml`` or another file of that shape.
+
+    Raises:
+        SettingsError: when there is no such stack, or its file is not usable.
+    """
+    path = path or stack_file(stack)
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise SettingsError(f"there is no stack {stack!r}; choose from {', '.join(stack_names())}") from error
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from error
+    config = document.get("config") if isinstance(document, dict) else None
+    if not isinstance(config, dict) or set(config) != {CONFIG_KEY}:
+        raise SettingsError(f"{path.name} must hold `config:` with the single key {CONFIG_KEY}")
+    return parse(stack, config[CONFIG_KEY])

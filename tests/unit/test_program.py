@@ -1,0 +1,119 @@
+"""The Pulumi program under mocks: what each stack declares, and that every container keeps every hardening rule."""
+
+from __future__ import annotations
+
+import pulumi
+import pytest
+from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks
+
+from infra import settings as stack_settings
+from infra.catalogue import catalogue
+from infra.checkpoint import CONTAINER, IMAGE, NETWORK, VOLUME
+from infra.platform import declare
+from infra.service import go_duration
+
+
+class Recorder(Mocks):
+    """Keeps every resource that is declared; knows no function calls."""
+
+    def __init__(self) -> None:
+        self.declared: list[MockResourceArgs] = []
+
+    def new_resource(self, args: MockResourceArgs) -> tuple[str, dict]:
+        self.declared.append(args)
+        outputs = {**args.inputs, "imageId": f"sha256:{args.name}"} if args.typ == IMAGE else args.inputs
+        return f"{args.name}-id", outputs
+
+    def call(self, args: MockCallArgs) -> dict:
+        raise AssertionError(f"unexpected call {args.token}")
+
+    def of_type(self, token: str) -> dict[str, dict]:
+        return {one.inputs["name"]: one.inputs for one in self.declared if one.typ == token}
+
+
+def declared(stack: str) -> Recorder:
+    recorder = Recorder()
+    pulumi.runtime.set_mocks(recorder, project="crowsnest", stack=stack)
+
+    @pulumi.runtime.test
+    def program() -> None:
+        declare(stack_settings.read(stack), lambda component: f"local/{component.name}:1", "DAEMON")
+
+    program()
+    return recorder
+
+
+STACKS = stack_settings.stack_names()
+FULL = declared("full")
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_a_stack_declares_exactly_its_components(stack):
+    settings = stack_settings.read(stack)
+    recorder = declared(stack)
+    assert set(recorder.of_type(CONTAINER)) == {settings.container_name(one) for one in settings.components}
+    assert set(recorder.of_type(VOLUME)) == {settings.container_name(one) for one in settings.components if one.data}
+    used = {name for inputs in recorder.of_type(CONTAINER).values() for name in (n["name"] for n in inputs["networksAdvanced"])}
+    assert used == set(recorder.of_type(NETWORK))
+
+
+@pytest.mark.parametrize("name", FULL.of_type(CONTAINER))
+def test_every_container_keeps_every_rule(name):
+    inputs = FULL.of_type(CONTAINER)[name]
+    component = catalogue()[inputs["hostname"]]
+    assert inputs["image"].startswith("sha256:")
+    assert inputs["user"] == f"{component.uid}:{component.uid}"
+    assert inputs["readOnly"] is True
+    assert inputs["tmpfs"]
+    assert inputs["capabilities"] == {"drops": ["ALL"]}
+    assert inputs["securityOpts"] == ["no-new-privileges:true"]
+    assert inputs["memory"] == inputs["memorySwap"] == component.limits.memory_mb
+    assert float(inputs["cpus"]) == component.limits.cpus
+    assert inputs["healthcheck"]["tests"][0] == "CMD"
+    assert inputs["logDriver"] == "json-file"
+    assert {"max-size", "max-file"} == set(inputs["logOpts"])
+    assert inputs["restart"] == "unless-stopped"
+    assert inputs["stopTimeout"] == inputs["destroyGraceSeconds"] == component.stop.grace_seconds
+    assert inputs["removeVolumes"] is False
+    assert inputs["mustRun"] is inputs["wait"] is inputs["init"] is True
+    assert "volumes" not in inputs
+    assert {label["label"]: label["value"] for label in inputs["labels"]}["crowsnest.pids_limit"] == str(component.limits.pids)
+
+
+def test_every_port_is_on_loopback():
+    ports = [port for inputs in FULL.of_type(CONTAINER).values() for port in inputs.get("ports", [])]
+    assert ports
+    assert {port["ip"] for port in ports} == {"127.0.0.1"}
+    assert len({port["external"] for port in ports}) == len(ports)
+
+
+def test_only_published_containers_reach_a_network_that_leaves_the_host():
+    internal = {name for name, inputs in FULL.of_type(NETWORK).items() if inputs["internal"]}
+    for inputs in FULL.of_type(CONTAINER).values():
+        outside = {network["name"] for network in inputs["networksAdvanced"]} - internal
+        assert bool(outside) == bool(inputs.get("ports"))
+
+
+def test_no_secret_value_can_be_in_a_declaration():
+    for inputs in FULL.of_type(CONTAINER).values():
+        for variable in inputs.get("envs", []):
+            key, _, value = variable.partition("=")
+            assert "PASSWORD" not in key or value.startswith("/run/secrets/")
+
+
+def test_retention_reaches_the_store_by_time_and_size():
+    command = FULL.of_type(CONTAINER)["crowsnest-full-victorialogs"]["command"]
+    assert "-retentionPeriod=14d" in command
+    assert "-retention.maxDiskSpaceUsageBytes=20GiB" in command
+
+
+def test_volumes_never_change_with_the_stack():
+    for stack in ("demo", "prod"):
+        inputs = declared(stack).of_type(VOLUME)["crowsnest-postgresql"]
+        assert inputs["driverOpts"]["device"] == str(stack_settings.read(stack).folders.data / "postgresql")
+        assert {label["label"] for label in inputs["labels"]} == {"crowsnest.name_prefix", "crowsnest.component"}
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(5, "5s"), (60, "1m0s"), (90, "1m30s"), (3600, "1h0m0s"), (3725, "1h2m5s")])
+def test_durations_are_written_as_docker_reads_them_back(seconds, text):
+    assert go_duration(seconds) == text

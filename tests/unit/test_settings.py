@@ -1,0 +1,100 @@
+"""A stack's settings: what the five stacks contain, and how bad input is answered."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from infra import settings as stack_settings
+from infra.catalogue import catalogue
+from infra.settings import CONFIG_KEY, SettingsError, parse
+
+
+def names(stack: str) -> list[str]:
+    return [component.name for component in stack_settings.read(stack).components]
+
+
+def test_the_stacks_hold_what_the_design_says():
+    assert names("dev") == ["postgresql", "redis"]
+    assert names("demo") == ["victorialogs", "postgresql", "trader"]
+    assert names("base") == ["victorialogs"]
+    assert set(names("base")) < set(names("prod"))
+    assert "trader" in names("prod")
+    assert set(names("full")) == set(catalogue().components)
+
+
+@pytest.mark.parametrize("stack", stack_settings.stack_names())
+def test_every_published_address_is_on_loopback_and_unique(stack):
+    settings = stack_settings.read(stack)
+    assert all("127.0.0.1:" in url for url in settings.urls.values())
+    assert len(set(settings.urls.values())) == len(settings.urls)
+
+
+def test_full_runs_beside_any_other_stack():
+    full = stack_settings.read("full")
+    for other in map(stack_settings.read, set(stack_settings.stack_names()) - {"full"}):
+        assert full.name_prefix != other.name_prefix
+        assert not set(full.urls.values()) & set(other.urls.values())
+
+
+LOGS = {"pipelines": {"logs": None}}
+
+
+@pytest.mark.parametrize(
+    ("tree", "line"),
+    [
+        ({**LOGS, "retnetion": 1}, "x: retnetion: unknown key; remove it or correct its name"),
+        ({"pipelines": {"logs": {"retention": {"time": "-14d", "size": "1GiB"}}}}, "'-14d' is not a duration"),
+        ({"pipelines": {"logs": {"retention": {"time": "0d", "size": "1GiB"}}}}, "'0d' is not a duration"),
+        ({"pipelines": {"logs": {"retention": {"time": "14d", "size": "-1GiB"}}}}, "'-1GiB' is not a size"),
+        ({"pipelines": {}}, "choose at least one pipeline of logs, trading"),
+        ({"pipelines": {"lgos": None}}, "x: pipelines.lgos: unknown key"),
+        ({**LOGS, "publish": ["redis.resp"]}, "'redis.resp' is not a port of this stack; choose from victorialogs.http"),
+        ({**LOGS, "publish": ["victorialogs.http"] * 2}, "is claimed by both victorialogs.http and victorialogs.http"),
+        ({**LOGS, "publish": ["victorialogs.http"], "port_offset": 65000}, "beyond 65535"),
+        ({**LOGS, "memory_mb": {"redis": 1}}, "'redis' does not run in this stack"),
+        ({**LOGS, "supply": "magic"}, "Input should be 'auto', 'upstream' or 'packages'"),
+        ({**LOGS, "docker_host": "tcp://10.0.0.1:2375"}, "docker_host"),
+        ({**LOGS, "name_prefix": "Crows Nest"}, "name_prefix"),
+        ({"pipelines": {"trading": {"trader": {"bars_per_second": -1}}}}, "bars_per_second"),
+        ([], "must be a mapping"),
+    ],
+)
+def test_bad_input_gets_one_clear_line(tree, line):
+    with pytest.raises(SettingsError) as caught:
+        parse("x", tree)
+    assert line in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_every_problem_is_named_at_once():
+    with pytest.raises(SettingsError) as caught:
+        parse("x", {**LOGS, "one": 1, "two": 2})
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_an_unknown_stack_names_the_known_ones():
+    with pytest.raises(SettingsError, match="there is no stack 'nope'; choose from base, demo, dev, full, prod"):
+        stack_settings.read("nope")
+
+
+@pytest.mark.parametrize("text", ["a: [", "[]", "config: {other: 1}", ""])
+def test_an_unusable_file_is_refused(tmp_path, text):
+    path = tmp_path / "Pulumi.x.yaml"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match=r"Pulumi\.x\.yaml"):
+        stack_settings.read("x", path)
+
+
+def test_a_file_of_ones_own_is_read(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text(yaml.safe_dump({"config": {CONFIG_KEY: LOGS}}))
+    assert [one.name for one in stack_settings.read("own", path).components] == ["victorialogs"]
+
+
+def test_description_tells_ansible_every_place(monkeypatch):
+    facts = stack_settings.read("prod").describe()
+    by_name = {component["name"]: component for component in facts["components"]}
+    assert by_name["redis"]["config_dir"] == f"{facts['config_dir']}/redis"
+    assert by_name["postgresql"]["secrets"]["postgresql_password"].startswith(facts["secrets_dir"])
+    assert by_name["trader"]["data_dir"] is None
