@@ -1,0 +1,77 @@
+# Everything a person runs. `make help` lists it.
+SHELL := /bin/sh
+STACK ?= demo
+SUPPLY ?=
+PYTHON := .venv/bin/python
+CLI := $(PYTHON) -m infra.cli
+ENGINE_REQUIREMENTS := supply/images/trader/requirements.txt
+export PYTHONPATH := $(CURDIR)/src:$(CURDIR)
+BEGUN := $(shell date +%s)
+
+.DEFAULT_GOAL := help
+.PHONY: help venv up down purge status drift preview logs images lock test test-tools check unit contract molecule stack clean-room
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "  STACK=demo|dev|base|prod|full chooses the stack, SUPPLY=auto|upstream|packages where components come from"
+
+venv:
+	@scripts/bootstrap.sh
+
+up: venv ## install what is missing, deploy the stack, prove that telemetry arrives
+	@$(PYTHON) scripts/up.py --begun $(BEGUN) --stack $(STACK) $(if $(SUPPLY),--supply $(SUPPLY))
+
+down: venv ## stop and remove the stack's containers; its data stays
+	@$(CLI) down --stack $(STACK)
+
+purge: venv ## remove the stack with its data; asks, or YES=1
+	@$(CLI) purge --stack $(STACK) $(if $(YES),--yes)
+
+status: venv ## health of each component
+	@$(CLI) status --stack $(STACK)
+
+preview: venv ## what `make up` would change
+	@$(CLI) preview --stack $(STACK)
+
+drift: venv ## compare what runs with what was declared; exit 2 on drift
+	@$(CLI) drift --stack $(STACK)
+
+logs: venv ## newest records of the strategies; FOLLOW=1 goes on
+	@url=$$($(CLI) describe --stack $(STACK) | $(PYTHON) -c 'import json,sys; print(json.load(sys.stdin)["urls"].get("victorialogs.http", ""))'); \
+	[ -n "$$url" ] || { echo "stack $(STACK) has no published log store" >&2; exit 2; }; \
+	$(PYTHON) -m crowsnest.logs recent --url "$$url" --filter 'source:strategy' --limit 20 $(if $(FOLLOW),--follow)
+
+images: venv ## pull or build the stack's images beforehand
+	@$(PYTHON) -m supply images --stack $(STACK) $(if $(SUPPLY),--supply $(SUPPLY))
+
+lock: venv ## write requirements.txt and catalogue.lock anew (needs the network)
+	@scripts/lock.sh
+
+test: test-tools check molecule ## everything that can be proven on this machine
+	@$(PYTHON) -m pytest tests/unit tests/contract tests/e2e
+
+test-tools:
+	@scripts/bootstrap.sh $(ENGINE_REQUIREMENTS)
+	@scripts/test_tools.sh
+
+check: test-tools ## formatting, lint, types, import rules, Ansible lint
+	@$(PYTHON) -m ruff format --check . && $(PYTHON) -m ruff check .
+	@$(PYTHON) -m mypy
+	@.venv/bin/lint-imports
+	@.venv/bin/yamllint --strict .
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/ansible-lint --offline
+
+unit: test-tools ## tests without Docker, under a minute
+	@$(PYTHON) -m pytest tests/unit
+
+contract: test-tools ## the supply and the Docker provider against a real daemon
+	@$(PYTHON) -m pytest tests/contract
+
+molecule: test-tools ## every role in a systemd container
+	@tests/molecule/run.sh
+
+stack: test-tools ## whole stacks: drift, data safety, faults
+	@$(PYTHON) -m pytest tests/e2e
+
+clean-room: venv ## `make up` from a fresh clone on a bare Debian 12, in a container
+	@tests/clean_room.sh

@@ -1,0 +1,17 @@
+#!/bin/sh
+# What the tests need beyond `make up`: a Docker engine, the build tools, and a local image registry to pull from.
+set -eu
+cd "$(dirname "$0")/.."
+if ! docker info >/dev/null 2>&1 || ! command -v mmdebstrap >/dev/null; then
+    .venv/bin/ansible-playbook playbooks/docker.yml -e stack=full -e supply=packages
+fi
+missing=""
+for package in docker-registry busybox-static git; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"
+done
+[ -z "$missing" ] && exit 0
+[ "$(id -u)" = 0 ] || { echo "test tools: install$missing first" >&2; exit 1; }
+echo "test tools: installing$missing"
+apt-get update -qq
+# shellcheck disable=SC2086  # a list on purpose
+DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
