@@ -1,0 +1,113 @@
+"""The engine as a service: logging, signals, heartbeat and progress around a replay."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+import time
+from types import FrameType
+
+import msgspec
+
+from crowsnest.engine.heartbeat import Heartbeat
+from crowsnest.engine.market_data import trading_days
+from crowsnest.engine.replay import Replay
+from crowsnest.engine.settings import EngineSettings
+from crowsnest.logs import VictoriaLogsHandler
+
+_log = logging.getLogger("crowsnest.engine")
+
+
+class Progress:
+    """Every `interval_seconds` one JSON line on stdout and one record in the log: how far and how fast."""
+
+    def __init__(self, replay: Replay, handler: VictoriaLogsHandler, interval_seconds: float) -> None:
+        self._replay = replay
+        self._handler = handler
+        self._interval_seconds = interval_seconds
+        self._last = time.monotonic()
+        self._last_bars = replay.bars_total
+
+    def tick(self) -> None:
+        """Report if the interval is over."""
+        if time.monotonic() - self._last >= self._interval_seconds:
+            self.report()
+
+    def report(self) -> None:
+        """Report now; the rate is that since the last report."""
+        now, replay = time.monotonic(), self._replay
+        elapsed_seconds = max(now - self._last, 1e-9)
+        figures: dict[str, object] = {
+            "bars_total": replay.bars_total,
+            "bars_per_second": round((replay.bars_total - self._last_bars) / elapsed_seconds, 1),
+            "loops": replay.loops,
+            "orders_total": replay.counters.orders,
+            "fills_total": replay.counters.fills,
+        }
+        self._last, self._last_bars = now, replay.bars_total
+        _log.info(
+            "progress: %s bars, %s bars/s, %s fills",
+            figures["bars_total"],
+            figures["bars_per_second"],
+            figures["fills_total"],
+            extra={"component": "engine", "action": "progress", **figures},
+        )
+        line = {"event": "progress", **figures, "log": self._handler.stats().as_dict()}
+        sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
+        sys.stdout.flush()
+
+
+def run(settings: EngineSettings) -> None:
+    """Run until SIGTERM or SIGINT, or until the loops asked for are done.
+
+    Raises:
+        ValueError: the URL of VictoriaLogs is not usable.
+    """
+    stop = threading.Event()
+
+    def request_stop(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, request_stop)
+
+    handler = VictoriaLogsHandler(settings.victorialogs_url, extra_fields={"app": "nautilus-trader"})
+    root = logging.getLogger()
+    root.setLevel(logging.INFO)
+    root.addHandler(handler)
+    try:
+        _replay(settings, handler, stop)
+    except Exception:
+        _log.critical("engine failed", exc_info=True, extra={"component": "engine", "action": "failed"})
+        raise
+    finally:
+        handler.close()
+
+
+def _replay(settings: EngineSettings, handler: VictoriaLogsHandler, stop: threading.Event) -> None:
+    days = trading_days()
+    replay = Replay(days[: settings.days] if settings.days else days, settings.strategies)
+    heartbeat = Heartbeat(settings.heartbeat_file)
+    progress = Progress(replay, handler, settings.progress_seconds)
+
+    def after_day() -> None:
+        heartbeat.beat()
+        progress.tick()
+
+    _log.info(
+        "engine started: %s at %s bars/s",
+        ", ".join(settings.strategies),
+        settings.bars_per_second or "unlimited",
+        extra={"component": "engine", "action": "started", "strategies": ",".join(settings.strategies)},
+    )
+    replay.run(
+        bars_per_second=settings.bars_per_second,
+        max_loops=settings.max_loops,
+        stop=stop,
+        after_day=after_day,
+    )
+    progress.report()
+    _log.info("engine stopped", extra={"component": "engine", "action": "stopped"})
+    replay.close()

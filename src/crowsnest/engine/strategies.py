@@ -1,0 +1,257 @@
+"""The strategies that the engine runs, and what each says to the log: decisions, orders, fills and positions.
+
+Every record carries the simulated time of the bar as `bar_time`, for the record's own time is the wall clock's. Bars
+are not logged, nor is profit or loss.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from nautilus_trader.config import StrategyConfig
+from nautilus_trader.indicators import BollingerBands, ExponentialMovingAverage
+from nautilus_trader.model.currencies import USD
+from nautilus_trader.model.data import Bar
+from nautilus_trader.model.enums import OrderSide
+from nautilus_trader.model.events import OrderFilled, OrderRejected, PositionClosed, PositionOpened
+from nautilus_trader.model.identifiers import InstrumentId
+from nautilus_trader.trading.strategy import Strategy
+
+from crowsnest.engine.market_data import VENUE, bar_type, instrument
+
+_POSITION_SHARE_OF_EQUITY = 0.08
+"""Money put into one position as a share of the account's balance: ten positions (two strategies, five stocks) stay
+below the balance, so the account is never leveraged."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the strategies have done since the process started."""
+
+    orders: int = 0
+    fills: int = 0
+
+
+class LoggedStrategy(Strategy):  # type: ignore[misc]
+    """Trades its tickers one by one in `on_bar`, and logs what happens under `strategy.<strategy_id>`."""
+
+    STRATEGY_ID: str
+
+    def __init__(self, tickers: Sequence[str], counters: Counters) -> None:
+        super().__init__(StrategyConfig(order_id_tag=self.STRATEGY_ID.replace("_", "")))
+        self._tickers = tuple(tickers)
+        self._counters = counters
+        self._logger = logging.getLogger(f"strategy.{self.STRATEGY_ID}")
+
+    def on_start(self) -> None:
+        """Subscribe to the daily bars of every ticker."""
+        for ticker in self._tickers:
+            self.subscribe_bars(bar_type(ticker))
+
+    def on_stop(self) -> None:
+        """Leave the bars; positions were closed by `flatten`, or end with the simulation."""
+        for ticker in self._tickers:
+            self.unsubscribe_bars(bar_type(ticker))
+
+    def flatten(self) -> None:
+        """Close every open position at the market."""
+        for position in self.cache.positions_open(strategy_id=self.id):
+            self._say("exit signal: end of history", position.instrument_id, "signal")
+            self._target(position.instrument_id, 0, price=None)
+
+    def on_order_filled(self, event: OrderFilled) -> None:
+        """Count and log a fill."""
+        self._counters.fills += 1
+        self._say(
+            "order filled",
+            event.instrument_id,
+            "order_filled",
+            side="BUY" if event.order_side == OrderSide.BUY else "SELL",
+            quantity=int(event.last_qty),
+            price=float(event.last_px),
+            order_id=event.client_order_id.value,
+        )
+
+    def on_order_rejected(self, event: OrderRejected) -> None:
+        """Log a rejection, with the venue's reason."""
+        self._say(
+            "order rejected",
+            event.instrument_id,
+            "order_rejected",
+            level=logging.ERROR,
+            order_id=event.client_order_id.value,
+            reason=event.reason,
+        )
+
+    def on_position_opened(self, event: PositionOpened) -> None:
+        """Log a new position."""
+        self._say(
+            "position opened",
+            event.instrument_id,
+            "position_opened",
+            side="LONG" if event.signed_qty > 0 else "SHORT",
+            quantity=int(event.quantity),
+            price=event.avg_px_open,
+            order_id=event.opening_order_id.value,
+        )
+
+    def on_position_closed(self, event: PositionClosed) -> None:
+        """Log the end of a position."""
+        self._say(
+            "position closed",
+            event.instrument_id,
+            "position_closed",
+            side="FLAT",
+            quantity=int(event.peak_qty),
+            price=event.avg_px_close,
+            order_id=event.closing_order_id.value,
+        )
+
+    def _target(self, instrument_id: InstrumentId, direction: int, price: float | None) -> None:
+        """Trade from the current position to `direction` (1 long, -1 short, 0 flat), sized for `price`."""
+        wanted = 0
+        if direction and price:
+            balance = float(self.portfolio.account(VENUE).balance_total(USD))
+            wanted = direction * max(0, int(balance * _POSITION_SHARE_OF_EQUITY / price))
+        change = wanted - self._held(instrument_id)
+        if not change:
+            return
+        order = self.order_factory.market(
+            instrument_id,
+            OrderSide.BUY if change > 0 else OrderSide.SELL,
+            instrument(instrument_id.symbol.value).make_qty(abs(change)),
+        )
+        self._counters.orders += 1
+        self._say(
+            "order submitted",
+            instrument_id,
+            "order_submitted",
+            side="BUY" if change > 0 else "SELL",
+            quantity=abs(change),
+            price=price,
+            order_id=order.client_order_id.value,
+        )
+        self.submit_order(order)
+
+    def _held(self, instrument_id: InstrumentId) -> int:
+        """Shares this strategy holds; negative when short."""
+        positions = self.cache.positions_open(instrument_id=instrument_id, strategy_id=self.id)
+        return int(sum(position.signed_qty for position in positions))
+
+    def _say(
+        self,
+        text: str,
+        instrument_id: InstrumentId,
+        action: str,
+        *,
+        level: int = logging.INFO,
+        side: str | None = None,
+        quantity: int | None = None,
+        price: float | None = None,
+        **fields: object,
+    ) -> None:
+        deal = {"side": side, "quantity": quantity, "price": price}
+        details = [str(part) for part in (side, quantity) if part is not None]
+        if price is not None:
+            details.append(f"at {price:g}")
+        self._logger.log(
+            level,
+            "%s",
+            " ".join([instrument_id.symbol.value, text, *details]),
+            extra={
+                "component": type(self).__name__,
+                "action": action,
+                "instrument": instrument_id.value,
+                "bar_time": datetime.fromtimestamp(self.clock.timestamp_ns() / 1e9, UTC).isoformat(),
+                **{name: value for name, value in deal.items() if value is not None},
+                **fields,
+            },
+        )
+
+
+class EMACrossStrategy(LoggedStrategy):
+    """Long while the fast moving average is above the slow one, else flat."""
+
+    STRATEGY_ID = "ema_cross"
+    FAST_DAYS = 10
+    SLOW_DAYS = 20
+
+    def __init__(self, tickers: Sequence[str], counters: Counters) -> None:
+        super().__init__(tickers, counters)
+        self._averages = {
+            bar_type(ticker): (ExponentialMovingAverage(self.FAST_DAYS), ExponentialMovingAverage(self.SLOW_DAYS))
+            for ticker in tickers
+        }
+
+    def on_start(self) -> None:
+        """Register the averages and subscribe."""
+        for kind, averages in self._averages.items():
+            for average in averages:
+                self.register_indicator_for_bars(kind, average)
+        super().on_start()
+
+    def on_bar(self, bar: Bar) -> None:
+        """Enter when the averages have crossed upwards, leave when downwards."""
+        fast, slow = self._averages[bar.bar_type]
+        if not slow.initialized:
+            return
+        instrument_id = bar.bar_type.instrument_id
+        is_long = self._held(instrument_id) > 0
+        is_up = fast.value > slow.value
+        if is_up != is_long:
+            text = "entry signal: fast average above slow" if is_up else "exit signal: fast average below slow"
+            close = float(bar.close)
+            self._say(text, instrument_id, "signal", side="LONG" if is_up else "FLAT", price=close)
+            self._target(instrument_id, 1 if is_up else 0, close)
+
+    def on_reset(self) -> None:
+        """Forget the past, for the next loop."""
+        for averages in self._averages.values():
+            for average in averages:
+                average.reset()
+
+
+class MeanReversionStrategy(LoggedStrategy):
+    """Long below the lower Bollinger band, short above the upper one, flat again at the middle."""
+
+    STRATEGY_ID = "mean_reversion"
+    DAYS = 20
+    DEVIATIONS = 2.0
+
+    def __init__(self, tickers: Sequence[str], counters: Counters) -> None:
+        super().__init__(tickers, counters)
+        self._bands = {bar_type(ticker): BollingerBands(self.DAYS, self.DEVIATIONS) for ticker in tickers}
+
+    def on_start(self) -> None:
+        """Register the bands and subscribe."""
+        for kind, bands in self._bands.items():
+            self.register_indicator_for_bars(kind, bands)
+        super().on_start()
+
+    def on_bar(self, bar: Bar) -> None:
+        """Enter against a move beyond a band, leave when the price has returned to the mean."""
+        bands = self._bands[bar.bar_type]
+        if not bands.initialized:
+            return
+        instrument_id = bar.bar_type.instrument_id
+        held, close = self._held(instrument_id), float(bar.close)
+        if not held and close < bands.lower:
+            self._say("entry signal: close below lower band", instrument_id, "signal", side="LONG", price=close)
+            self._target(instrument_id, 1, close)
+        elif not held and close > bands.upper:
+            self._say("entry signal: close above upper band", instrument_id, "signal", side="SHORT", price=close)
+            self._target(instrument_id, -1, close)
+        elif (held > 0 and close >= bands.middle) or (held < 0 and close <= bands.middle):
+            self._say("exit signal: close back at the mean", instrument_id, "signal", side="FLAT", price=close)
+            self._target(instrument_id, 0, close)
+
+    def on_reset(self) -> None:
+        """Forget the past, for the next loop."""
+        for bands in self._bands.values():
+            bands.reset()
+
+
+STRATEGIES = {kind.STRATEGY_ID: kind for kind in (EMACrossStrategy, MeanReversionStrategy)}
