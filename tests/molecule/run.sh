@@ -1,0 +1,39 @@
+#!/bin/bash
+# Runs the Molecule scenarios of all roles, or of those named, a few at a time; shows how each ended, and the whole log
+# of one that failed. Exit status: 0 when all passed.
+# usage: run.sh [role …]          MOLECULE_JOBS: scenarios at a time (2)   MOLECULE_SUITE: bookworm (default) or trixie
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/../.." && pwd)
+if [ $# -eq 0 ]; then
+    # The slowest first, so that it does not run alone at the end.
+    set -- docker_engine $(cd "$root/roles" && ls -d */molecule | cut -d / -f 1 | grep -vx docker_engine)
+fi
+for role in "$@"; do
+    [ -d "$root/roles/$role/molecule" ] || { echo "run.sh: there is no scenario roles/$role/molecule" >&2; exit 2; }
+done
+
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+CROWSNEST_MOLECULE_IMAGE=$("$root/tests/molecule/build_image.sh" "${MOLECULE_SUITE:-bookworm}")
+export CROWSNEST_MOLECULE_IMAGE ANSIBLE_FORCE_COLOR=0 logs root
+
+scenario() {
+    role=$1 started=$SECONDS status=0
+    export CROWSNEST_MOLECULE_NAME="crowsnest-molecule-${role//_/-}-$$"
+    # State of its own, so that another run on this machine does not share it.
+    export MOLECULE_EPHEMERAL_DIRECTORY="$logs/$role.state"
+    echo "$role: running"
+    (cd "$root/roles/$role" && molecule test) >"$logs/$role.log" 2>&1 </dev/null || status=$?
+    if [ $status -eq 0 ]; then
+        echo "$role: passed in $((SECONDS - started)) s; $(grep -E '^=+ .*passed' "$logs/$role.log" | tail -1 | tr -d =)"
+    else
+        sed "s/^/$role | /" "$logs/$role.log"
+        echo "$role: FAILED (exit status $status) in $((SECONDS - started)) s"
+    fi
+    return $status
+}
+export -f scenario
+
+printf '%s\n' "$@" | xargs -P "${MOLECULE_JOBS:-2}" -I '{}' bash -c 'scenario {}' || { echo "molecule: FAILED"; exit 1; }
+echo "molecule: $# scenarios passed in $SECONDS s"

@@ -1,0 +1,97 @@
+"""The project's Ansible plugins, run by the real ansible-playbook on this machine."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ANSIBLE_PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start a playbook with one stream_command task that runs a Python program."""
+
+    def start_playbook(program, *options, environment=None):
+        task = {"name": "Stream", "stream_command": {"argv": [sys.executable, "-c", program]}, "environment": environment or {}}
+        play = [{"name": "Play", "hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": [task]}]
+        playbook = tmp_path / "streaming.yml"
+        playbook.write_text(json.dumps(play), encoding="utf-8")
+        return subprocess.Popen(
+            [ANSIBLE_PLAYBOOK, "--inventory=localhost,", playbook, *options],
+            cwd=ROOT,
+            env={**os.environ, "CROWSNEST_PHASES_FILE": str(tmp_path / "phases.json")},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    return start_playbook
+
+
+def test_lines_are_shown_while_the_command_runs(start, tmp_path):
+    wait = f"while not pathlib.Path({str(tmp_path / 'go')!r}).exists(): time.sleep(0.1)"
+    program = f"import pathlib, time\nprint('ready')\n{wait}"
+    run = start(program)
+
+    for line in run.stdout:
+        if line.strip() == "ready":
+            break
+    assert run.poll() is None
+    (tmp_path / "go").touch()
+
+    run.communicate(timeout=30)
+    assert run.returncode == 0
+
+
+def test_exit_status_and_last_line_are_in_the_failure(start):
+    output, _ = (run := start("import sys; print('first'); print('no room', end=''); sys.exit(2)")).communicate(timeout=30)
+
+    assert run.returncode == 2
+    assert "\n  first\n  no room\n" in output
+    assert "exit status 2: no room" in output
+
+
+def test_environment_reaches_the_command(start):
+    output, _ = start("import os; print(os.environ['WORD'])", environment={"WORD": "a b"}).communicate(timeout=30)
+
+    assert "\n  a b\n" in output
+
+
+def test_check_mode_runs_nothing(start, tmp_path):
+    run = start(f"open({str(tmp_path / 'touched')!r}, 'w')", "--check")
+    run.communicate(timeout=30)
+
+    assert run.returncode == 0
+    assert not (tmp_path / "touched").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_play_ends_the_command(start, tmp_path, number):
+    pid_file = tmp_path / "pid"
+    run = start(f"import os, pathlib, time\npathlib.Path({str(pid_file)!r}).write_text(str(os.getpid()))\ntime.sleep(60)")
+    deadline = time.monotonic() + 20
+    while not (pid_file.exists() and pid_file.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+    run.send_signal(number)
+    run.communicate(timeout=30)
+
+    command = Path("/proc") / pid_file.read_text()
+    while command.exists() and time.monotonic() < deadline + 10:
+        time.sleep(0.1)
+    assert not command.exists()
+
+
+def test_phases_are_named_after_their_playbooks(start, tmp_path):
+    start("print(1)").communicate(timeout=30)
+
+    phases = json.loads((tmp_path / "phases.json").read_text())
+    assert list(phases) == ["streaming"]
+    assert phases["streaming"] > 0
