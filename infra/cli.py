@@ -83,8 +83,10 @@ class Deployment:
 def up(deployment: Deployment, options: argparse.Namespace) -> int:
     """Converge, and end only when every service is healthy."""
     settings, report, client = deployment.settings, deployment.report, deployment.client
-    replaced = _urns_of(options.replace, deployment) if options.replace else []
-    preflight.check(client, settings, deployment.checkpoint, accept_daemon=options.accept_daemon)
+    preflight.check_host(client, settings)
+    if not options.accept_daemon:
+        preflight.check_state(client, settings, deployment.checkpoint)
+    replaced = _urns_of(options.replace, deployment)
     program = deployment.program(ensure_images=True)
     findings = deployment.findings()
     for finding in findings:
@@ -102,6 +104,7 @@ def up(deployment: Deployment, options: argparse.Namespace) -> int:
     healths = health.wait(client, settings, report.say) if failure is None else health.read(client, settings)
     _show(healths, deployment)
     _judge(healths, failure, deployment)
+    report.say(f"  {len(report.changes)} changes" if report.changes else "  nothing changed")
     report.close("ok", changes=report.changes, components=[health.as_json() for health in healths], urls=settings.urls)
     return OK
 
@@ -145,12 +148,10 @@ def preview(deployment: Deployment, _options: argparse.Namespace) -> int:
 
 def drift(deployment: Deployment, _options: argparse.Namespace) -> int:
     """Compare what runs with what was declared."""
-    report, client = deployment.report, deployment.client
+    report = deployment.report
     if not deployment.checkpoint.resources:
         raise Refused(f"stack {deployment.settings.stack} is not deployed; run `make up STACK={deployment.settings.stack}`")
-    known, reached = deployment.checkpoint.daemon_id, daemon.identity(client)
-    if known != reached:
-        raise Refused(f"the state describes Docker daemon {known}, but {reached} answers; correct docker_host")
+    preflight.check_daemon(deployment.client, deployment.checkpoint)
     findings = deployment.findings()
     for finding in findings:
         report.say(f"drift: {finding}")
@@ -169,10 +170,7 @@ def down(deployment: Deployment, _options: argparse.Namespace) -> int:
 
 
 def _take_down(deployment: Deployment) -> None:
-    if deployment.checkpoint.daemon_id not in (None, identity := daemon.identity(deployment.client)):
-        raise Refused(
-            f"the state describes Docker daemon {deployment.checkpoint.daemon_id}, but {identity} answers; correct docker_host"
-        )
+    preflight.check_daemon(deployment.client, deployment.checkpoint)
     if deployment.checkpoint.pending:
         deployment.engine.forget_pending()
     repair.remove_leftovers(deployment.client, deployment.settings, deployment.checkpoint, deployment.report.say)
@@ -219,9 +217,7 @@ def status(deployment: Deployment, _options: argparse.Namespace) -> int:
 
 def _show(healths: Sequence[Health], deployment: Deployment) -> None:
     urls = {entry.split(".")[0]: url for entry, url in deployment.settings.urls.items()}
-    rows = [
-        (one.component, one.state, one.restarts, one.started, urls.get(one.component, ""), one.image[:40]) for one in healths
-    ]
+    rows = [(one.component, one.state, one.restarts, one.started, urls.get(one.component, ""), one.image) for one in healths]
     deployment.report.table(("component", "health", "restarts", "started", "address", "image"), rows)
 
 
@@ -240,7 +236,10 @@ def parser() -> argparse.ArgumentParser:
     common.add_argument(
         "--stack", default=os.environ.get("STACK", "demo"), help="which Pulumi.<stack>.yaml (default: %(default)s)"
     )
-    common.add_argument("--settings", type=Path, help="read the stack's settings from this file instead")
+    own = os.environ.get("CROWSNEST_SETTINGS")
+    common.add_argument(
+        "--settings", type=Path, default=own and Path(own), help="read the stack's settings from this file instead"
+    )
     common.add_argument("--supply", choices=("auto", "upstream", "packages"), help="where images and tools come from")
     common.add_argument("--json", action="store_true", help="one JSON document on stdout; progress goes to stderr")
     top = argparse.ArgumentParser(

@@ -8,10 +8,11 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
-import pulumi
 from pulumi import automation
+from pulumi.automation._stack import StackInitMode
 from pulumi.automation.events import EngineEvent
 
 from infra.checkpoint import Checkpoint
@@ -22,6 +23,8 @@ Program = Callable[[], None]
 
 # A killed deployment's engine notices that its program is gone within this time and gives up its lock.
 LOCK_PATIENCE_SECONDS = 20
+# Logs, history entries and backups kept of earlier runs, in files.
+KEPT_FILES = 200
 
 
 class EngineError(RuntimeError):
@@ -30,6 +33,16 @@ class EngineError(RuntimeError):
 
 class LockedError(RuntimeError):
     """Another deployment of this stack is running on this machine. One line that names it."""
+
+
+class _Stack(automation.Stack):
+    """A stack that does not start the engine three more times after each operation to read back what `Engine` never uses."""
+
+    def outputs(self) -> automation.OutputMap:
+        return {}
+
+    def info(self, show_secrets: bool = True) -> automation.UpdateSummary:  # noqa: ARG002 the SDK's signature
+        return automation.UpdateSummary("update", datetime.now(UTC), "", {}, {}, "succeeded")
 
 
 class Engine:
@@ -50,21 +63,18 @@ class Engine:
         folders = [str(folder) for folder in (provider, command.parent) if folder]
         os.environ["PATH"] = os.pathsep.join([*folders, os.environ["PATH"]])
         backend = automation.ProjectBackend(url=f"file://{self._folder}")
-        self._stack = automation.create_or_select_stack(
-            settings.stack,
-            PROJECT,
-            _nothing,
-            opts=automation.LocalWorkspaceOptions(
-                work_dir=str(workspace),
-                pulumi_home=str(pulumi_home(settings)),
-                project_settings=automation.ProjectSettings(name=PROJECT, runtime="python", backend=backend),
-                env_vars={
-                    "PULUMI_CONFIG_PASSPHRASE_FILE": str(self._passphrase_file()),
-                    "PULUMI_SKIP_UPDATE_CHECK": "true",
-                    "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-                },
-            ),
+        workspace_of_stack = automation.LocalWorkspace(
+            work_dir=str(workspace),
+            pulumi_home=str(pulumi_home(settings)),
+            project_settings=automation.ProjectSettings(name=PROJECT, runtime="python", backend=backend),
+            env_vars={
+                "PULUMI_CONFIG_PASSPHRASE_FILE": str(self._passphrase_file()),
+                "PULUMI_SKIP_UPDATE_CHECK": "true",
+                "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+            },
         )
+        self._prune()
+        self._stack = _Stack(settings.stack, workspace_of_stack, StackInitMode.CREATE_OR_SELECT)
 
     def _passphrase_file(self) -> Path:
         """Encrypts what the state would hold secret; made once, readable by its owner alone."""
@@ -74,6 +84,17 @@ class Engine:
             with os.fdopen(descriptor, "w") as file:
                 file.write(secrets.token_urlsafe(32))
         return path
+
+    def _prune(self) -> None:
+        """The engine keeps a log, a history entry and a backup of every run for ever; a check each quarter of an hour adds up."""
+        for folder in (
+            self._folder / "home" / "logs",
+            self._folder / ".pulumi" / "history",
+            self._folder / ".pulumi" / "backups",
+        ):
+            files = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_mtime)
+            for path in files[:-KEPT_FILES]:
+                path.unlink(missing_ok=True)
 
     def checkpoint(self) -> Checkpoint:
         """The stack's last known state."""
@@ -157,11 +178,6 @@ class Engine:
 def pulumi_home(settings: Settings) -> Path:
     """Where the engine keeps its plugins and credentials; never the user's own ``~/.pulumi``."""
     return settings.folders.state / "home"
-
-
-def _nothing() -> None:
-    """The program of operations that declare nothing."""
-    pulumi.export("nothing", None)
 
 
 def _alive(lock: dict[str, str]) -> bool:

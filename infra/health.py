@@ -53,10 +53,19 @@ def _read_one(client: docker.DockerClient, settings: Settings, component: Compon
         component.name,
         name,
         health if running else state["Status"],
-        actual["Config"]["Image"],
+        _image_name(client, actual["Image"]),
         state["StartedAt"][:19] + "Z",
         actual["RestartCount"],
     )
+
+
+def _image_name(client: docker.DockerClient, image_id: str) -> str:
+    """The image's newest name on this machine, or its id when it has none left."""
+    try:
+        names = client.api.inspect_image(image_id)["RepoTags"]
+    except NotFound:
+        names = []
+    return str(names[-1]) if names else image_id
 
 
 def wait(client: docker.DockerClient, settings: Settings, say: Callable[[str], None]) -> list[Health]:

@@ -22,31 +22,42 @@ FREE_SPACE_MB = 512
 CONFIGURE = "run `ansible-playbook playbooks/configure.yml -e stack={stack}` (`make up` does)"
 
 
-def check(client: docker.DockerClient, settings: Settings, checkpoint: Checkpoint, *, accept_daemon: bool) -> None:
-    """Everything below.
+def check_host(client: docker.DockerClient, settings: Settings) -> None:
+    """What the host must offer, before the engine writes anything.
 
     Raises:
         Refused: with one line for each thing that has to be put right.
     """
-    problems = [] if accept_daemon else list(_other_daemon(client, checkpoint))
-    problems += [
-        *_missing_files(settings),
-        *_foreign_containers(client, settings, checkpoint),
-        *_taken_ports(client, settings),
-        *_full_disks(settings),
-    ]
-    if problems:
-        raise Refused(*problems)
+    _refuse([*_full_disks(settings), *_missing_files(settings), *_taken_ports(client, settings)])
 
 
-def _other_daemon(client: docker.DockerClient, checkpoint: Checkpoint) -> Iterator[str]:
-    """A refresh against another daemon would take every resource for gone."""
+def check_state(client: docker.DockerClient, settings: Settings, checkpoint: Checkpoint) -> None:
+    """That the state and what runs belong together.
+
+    Raises:
+        Refused: with one line for each thing that has to be put right.
+    """
+    check_daemon(client, checkpoint)
+    _refuse(list(_foreign_containers(client, settings, checkpoint)))
+
+
+def check_daemon(client: docker.DockerClient, checkpoint: Checkpoint) -> None:
+    """That the daemon is the state's: a refresh against another one would take every resource for gone.
+
+    Raises:
+        Refused: when it is another one.
+    """
     known, reached = checkpoint.daemon_id, daemon.identity(client)
     if known and known != reached:
-        yield (
+        raise Refused(
             f"the state describes Docker daemon {known}, but {reached} answers; correct docker_host,"
-            " or give --accept-daemon if that machine's Docker was installed anew"
+            " or give `up --accept-daemon` if that machine's Docker was installed anew"
         )
+
+
+def _refuse(problems: list[str]) -> None:
+    if problems:
+        raise Refused(*problems)
 
 
 def _missing_files(settings: Settings) -> Iterator[str]:
