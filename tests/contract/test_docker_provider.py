@@ -14,7 +14,6 @@ import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +152,7 @@ class Deployment:
             return _counts(self.stack.up(program=program, refresh=refresh, on_output=_quiet).summary.resource_changes)
         except auto.CommandError as error:
             failure = str(error)
-        _collect()
+        gc.freeze()  # a failed run leaves an unfinished program behind, whose destruction would be loud: never collect it
         raise DeploymentFailed(" ".join(failure.split()))
 
     def refresh(self) -> dict[str, int]:
@@ -184,26 +183,6 @@ class Deployment:
         return next(item for item in resources if item["urn"].endswith(f"::{name}"))
 
 
-def _collect() -> None:
-    """Let go of the language server that a failed run leaves behind, here and unheard, not in the middle of a test.
-
-    Its idle threads keep the event loop, which keeps the unfinished program.
-    """
-    for executor in [item for item in gc.get_objects() if type(item) is ThreadPoolExecutor]:
-        executor.shutdown()
-    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
-    try:
-        gc.collect()
-    finally:
-        sys.unraisablehook = hook
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _collected() -> Iterator[None]:
-    yield
-    _collect()
-
-
 def _quiet(_line: str) -> None:
     """Keeps the engine's progress out of the tests' output."""
 
@@ -214,12 +193,11 @@ def _counts(changes: Any) -> dict[str, int]:
 
 
 @pytest.fixture
-def deployment(tmp_path: Path, pulumi_command: str, clean: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
+def deployment(tmp_path: Path, pulumi_command: str, clean: Any, monkeypatch: pytest.MonkeyPatch) -> Deployment:
     for name in ("DOCKER_HOST", "PULUMI_ACCESS_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PATH", f"{Path(pulumi_command).parent}:{os.environ['PATH']}")
-    yield Deployment(tmp_path, pulumi_command)
-    _collect()
+    return Deployment(tmp_path, pulumi_command)
 
 
 # --- programs ----------------------------------------------------------------------------------------------------

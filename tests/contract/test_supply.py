@@ -171,9 +171,13 @@ def test_victorialogs(runner: Runner) -> None:
     assert runner.stop(container, component) == 0
 
 
+def redis_configuration(runner: Runner) -> Path:
+    return runner.readable(catalogue()["redis"], "redis.conf", REDIS_CONFIGURATION)
+
+
 def test_redis(runner: Runner) -> None:
     component = catalogue()["redis"]
-    files = {"/etc/redis/redis.conf": runner.readable(component, "redis.conf", REDIS_CONFIGURATION)}
+    files = {"/etc/redis/redis.conf": redis_configuration(runner)}
     call = ["redis-cli", "--no-auth-warning", "--user", "app", "--pass", "secret"]
     container = runner.start(component, [], files=files)
     runner.healthy(container, component)
@@ -182,6 +186,25 @@ def test_redis(runner: Runner) -> None:
     container = runner.start(component, ["--loglevel", "notice"], files=files)
     runner.healthy(container, component)
     assert container.exec_run([*call, "get", "key"]).output == b"kept\n"
+    assert runner.stop(container, component) == 0
+
+
+@pytest.mark.parametrize("name", list(catalogue().components))
+def test_same_container_starts_again(runner: Runner, name: str) -> None:
+    """As after a crash or a reboot: its tmpfs folders must be writable the second time too."""
+    component = catalogue()[name]
+    if name == "postgresql":
+        container = Postgres(runner).start()
+    elif name == "redis":
+        container = runner.start(component, [], files={"/etc/redis/redis.conf": redis_configuration(runner)})
+    else:
+        container = runner.start(component, ["-storageDataPath=/data"] if name == "victorialogs" else [])
+    for _ in range(3):
+        runner.healthy(container, component)
+        container.kill("SIGKILL")
+        container.wait()
+        container.start()
+    runner.healthy(container, component)
     assert runner.stop(container, component) == 0
 
 

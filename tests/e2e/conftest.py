@@ -127,10 +127,11 @@ class StackUnderTest:
 
 
 @pytest.fixture(scope="session")
-def client() -> docker.DockerClient:
+def client() -> Iterator[docker.DockerClient]:
     client = docker.from_env(timeout=60)
     client.ping()
-    return client
+    yield client
+    client.close()
 
 
 @pytest.fixture(scope="session")

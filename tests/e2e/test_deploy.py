@@ -79,6 +79,13 @@ def _trading(stack: StackUnderTest) -> dict[str, Any]:
     return {"trading": stack.tree["pipelines"]["trading"]}
 
 
+def test_every_component_survives_a_restart_of_its_container(stack: StackUnderTest, client: docker.DockerClient):
+    for component in stack.settings.components:
+        client.containers.get(stack.settings.container_name(component)).restart()
+    assert stack.up().document["changes"] == []
+    assert {one["state"] for one in stack.run("status").document["components"]} == {"healthy"}
+
+
 def test_twenty_clean_checks_find_no_drift(stack: StackUnderTest):
     checks = [stack.run("drift") for _ in range(20)]
     assert all(check.findings == set() for check in checks)

@@ -14,9 +14,12 @@ for role in "$@"; do
 done
 
 logs=$(mktemp -d)
-trap 'rm -rf "$logs"' EXIT
+# A network of the run's own: it does not depend on how the machine's default bridge is set up.
+CROWSNEST_MOLECULE_NETWORK=crowsnest-molecule-$$
+docker network create "$CROWSNEST_MOLECULE_NETWORK" >/dev/null
+trap 'docker network rm "$CROWSNEST_MOLECULE_NETWORK" >/dev/null; rm -rf "$logs"' EXIT
 CROWSNEST_MOLECULE_IMAGE=$("$root/tests/molecule/build_image.sh" "${MOLECULE_SUITE:-bookworm}")
-export CROWSNEST_MOLECULE_IMAGE ANSIBLE_FORCE_COLOR=0 logs root
+export CROWSNEST_MOLECULE_IMAGE CROWSNEST_MOLECULE_NETWORK ANSIBLE_FORCE_COLOR=0 logs root
 
 scenario() {
     role=$1 started=$SECONDS status=0

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from supply import commands, debian, rootfs, wheels
+from infra.catalogue import catalogue
+from supply import build, commands, debian, recipe, rootfs, wheels
 from supply.cache import Cache
 from supply.errors import SupplyError
 from supply.rootfs import Entry
@@ -78,6 +79,17 @@ def test_rootfs_drops_adds_and_normalises(packages: Path, tmp_path: Path) -> Non
     assert members["usr/bin/tool"].mode == 0o755
     assert (members["data"].uid, members["data"].gid) == (10030, 10030)
     assert {(member.mtime, member.uname) for member in members.values()} == {(1000, "")}
+
+
+@pytest.mark.parametrize("name", list(catalogue().components))
+def test_mount_points_are_in_the_image_and_writable(name: str) -> None:
+    component = catalogue()[name]
+    entries = {entry.path: entry for entry in build._entries(component, recipe.read_image(name), Path("/nowhere"), None)}
+    assert entries["/var/run"].link == "/run"
+    for path in component.tmpfs:
+        assert entries[path.replace("/var/run/", "/run/")].mode == 0o1777
+    if component.data:
+        assert entries[component.data].owner == component.uid
 
 
 def test_wheel_platforms_reach_back_to_the_oldest() -> None:
