@@ -83,9 +83,8 @@ class Deployment:
 def up(deployment: Deployment, options: argparse.Namespace) -> int:
     """Converge, and end only when every service is healthy."""
     settings, report, client = deployment.settings, deployment.report, deployment.client
-    preflight.check_host(client, settings)
-    if not options.accept_daemon:
-        preflight.check_state(client, settings, deployment.checkpoint)
+    preflight.check_host(settings)
+    preflight.check_state(client, settings, deployment.checkpoint, accept_daemon=options.accept_daemon)
     replaced = _urns_of(options.replace, deployment)
     program = deployment.program(ensure_images=True)
     findings = deployment.findings()

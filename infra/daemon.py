@@ -29,5 +29,6 @@ def connect(host: str) -> docker.DockerClient:
 
 
 def identity(client: docker.DockerClient) -> str:
-    """The daemon's own id, which survives restarts of it."""
-    return str(client.info()["ID"])
+    """The daemon's own id and its data folder: daemons before version 23 on one machine share their id."""
+    info = client.info()
+    return f"{info['ID']} with data in {info['DockerRootDir']}"

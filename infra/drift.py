@@ -77,7 +77,9 @@ class Probe:
             yield Finding(resource.title, "id", resource.id[:12], actual["Id"][:12], resource.urn)
         if not actual["State"]["Running"]:
             yield Finding(resource.title, "state", "running", actual["State"]["Status"], resource.urn)
-        yield from _as_findings(resource, differences(resource.inputs, self._container_inputs(actual, resource)))
+        # mustRun is how the provider says what `state` has just said.
+        declared = {name: value for name, value in resource.inputs.items() if name != "mustRun"}
+        yield from _as_findings(resource, differences(declared, self._container_inputs(actual, resource)))
         yield from self._outside_the_provider(actual, resource)
 
     def _container_inputs(self, actual: dict[str, Any], resource: Resource) -> dict[str, Any]:

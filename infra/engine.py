@@ -86,7 +86,7 @@ class Engine:
         return path
 
     def _prune(self) -> None:
-        """The engine keeps a log, a history entry and a backup of every run for ever; a check each quarter of an hour adds up."""
+        """The engine keeps a log, a history entry and a backup of every run for ever; frequent checks add up."""
         for folder in (
             self._folder / "home" / "logs",
             self._folder / ".pulumi" / "history",
@@ -199,4 +199,5 @@ def _last_words(text: str) -> str:
     """The engine's error lines without its banner."""
     lines = [line.strip() for line in text.splitlines()]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error:")]
-    return "; ".join(dict.fromkeys(errors)) or "the engine failed; its messages are above"
+    telling = [line for line in errors if line != "update failed" and not line.endswith("occurred:")]
+    return "; ".join(dict.fromkeys(telling)) or "the engine could not do everything; its messages are above"

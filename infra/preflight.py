@@ -22,23 +22,24 @@ FREE_SPACE_MB = 512
 CONFIGURE = "run `ansible-playbook playbooks/configure.yml -e stack={stack}` (`make up` does)"
 
 
-def check_host(client: docker.DockerClient, settings: Settings) -> None:
+def check_host(settings: Settings) -> None:
     """What the host must offer, before the engine writes anything.
 
     Raises:
         Refused: with one line for each thing that has to be put right.
     """
-    _refuse([*_full_disks(settings), *_missing_files(settings), *_taken_ports(client, settings)])
+    _refuse([*_full_disks(settings), *_missing_files(settings)])
 
 
-def check_state(client: docker.DockerClient, settings: Settings, checkpoint: Checkpoint) -> None:
-    """That the state and what runs belong together.
+def check_state(client: docker.DockerClient, settings: Settings, checkpoint: Checkpoint, *, accept_daemon: bool) -> None:
+    """That the state and what runs belong together, and that nothing is in the way.
 
     Raises:
         Refused: with one line for each thing that has to be put right.
     """
-    check_daemon(client, checkpoint)
-    _refuse(list(_foreign_containers(client, settings, checkpoint)))
+    if not accept_daemon:
+        check_daemon(client, checkpoint)
+    _refuse([*_foreign_containers(client, settings, checkpoint), *_taken_ports(client, settings)])
 
 
 def check_daemon(client: docker.DockerClient, checkpoint: Checkpoint) -> None:

@@ -78,6 +78,9 @@ class Report:
         seconds = time.monotonic() - self._started.pop(metadata.urn, time.monotonic())
         title, done = _title(metadata.type, metadata.urn), OPERATIONS[metadata.op][1]
         properties = sorted(metadata.diffs or [])
+        if metadata.op == OpType.UPDATE and not properties:
+            self.say(f"  {title}: nothing to change, healthy after {seconds:.1f} s")
+            return
         self.changes.append({"resource": title, "operation": done, "seconds": round(seconds, 2), "properties": properties})
         because = f" because of {', '.join(properties)}" if properties else ""
         self.say(f"  {title}: {done} in {seconds:.1f} s{because}")

@@ -106,9 +106,7 @@ class Service(pulumi.ComponentResource):
         return {
             "user": None if self._excepted("non_root") else component.user,
             "read_only": not self._excepted("read_only"),
-            "tmpfs": {
-                path: f"rw,noexec,nosuid,nodev,size={size_mb}m,mode=1777" for path, size_mb in sorted(component.tmpfs.items())
-            },
+            "tmpfs": {path: self._tmpfs_options(size_mb) for path, size_mb in sorted(component.tmpfs.items())},
             "capabilities": docker.ContainerCapabilitiesArgs(drops=["ALL"], adds=capabilities or None),
             "security_opts": None if self._excepted("no_new_privileges") else ["no-new-privileges:true"],
             "memory": memory_mb,
@@ -116,6 +114,11 @@ class Service(pulumi.ComponentResource):
             "cpus": f"{component.limits.cpus:g}",
             "shm_size": component.shm_mb,
         }
+
+    def _tmpfs_options(self, size_mb: int) -> str:
+        """Owned by the component's user: runc before 1.2 forgets a mode when a stopped container starts again."""
+        uid = self._component.uid
+        return f"rw,noexec,nosuid,nodev,size={size_mb}m,uid={uid},gid={uid},mode=0700"
 
     def _lifecycle(self) -> dict[str, Any]:
         """How it starts, proves itself, logs and ends."""

@@ -72,12 +72,16 @@ def _base(name: str, recipe: Recipe, folder: Path, cache: Cache, say: Say) -> Pa
 def _entries(component: Component, recipe: Recipe, folder: Path, program: Path | None) -> Iterator[Entry]:
     """What the image has beyond its packages. Folders that the component writes belong to its user."""
     yield from rootfs.accounts(component.name, component.uid, component.data or SCRATCH)
-    yield Entry(SCRATCH, mode=0o1777)
+    # A maintainer script makes this link in Debian; none runs here.
+    yield Entry("/var/run", link="/run")
+    # When a container starts again, Docker gives a tmpfs the mode of the folder below it: only a world-writable one lets the
+    # component's user write a second time.
+    for writable in sorted({SCRATCH, *component.tmpfs}):
+        yield Entry(writable.replace("/var/run/", "/run/", 1), mode=0o1777)
     if component.config:
         yield Entry(component.config)
-    for writable in sorted({*component.tmpfs, *filter(None, [component.data])} - {SCRATCH}):
-        # /var/run is a link to /run in every Debian; a folder in its place would hide it.
-        yield Entry(writable.replace("/var/run/", "/run/", 1), owner=component.uid)
+    if component.data:
+        yield Entry(component.data, owner=component.uid)
     yield from (Entry(path, link=target) for path, target in recipe.links.items())
     yield from rootfs.tree(folder / "rootfs")
     if program:

@@ -458,8 +458,8 @@ def _same_networks(declared: list[Json], actual: Mapping[str, Json] | None, fact
 
 def _networks_are_default(actual: Mapping[str, Json] | None, facts: Facts) -> bool:
     mode = (facts.inspect.get("HostConfig") or {}).get("NetworkMode") or "default"
-    usual = {"bridge", mode} if mode == "default" else {mode}
-    return set(actual or {}) <= usual or mode.startswith("container:")
+    usual = "bridge" if mode == "default" else _network_key(mode, actual or {})
+    return set(actual or {}) <= {usual} or mode.startswith("container:")
 
 
 def _show_networks(actual: Mapping[str, Json] | None, facts: Facts) -> list[Json]:

@@ -120,8 +120,9 @@ def test_another_daemon_than_the_states(bad: StackUnderTest, tmp_path_factory: p
     address = f"unix://{folder}/docker.sock"
     with (folder / "log").open("w") as log:
         daemon = subprocess.Popen(
-            ["dockerd", "--host", address, "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec",
-             "--pidfile", f"{folder}/pid", "--bridge", "none", "--iptables=false"],
+            # In a network namespace of its own: a second daemon would take the first one's bridge away.
+            ["unshare", "--net", "dockerd", "--host", address, "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec",
+             "--pidfile", f"{folder}/pid", "--iptables=false"],
             stdout=log, stderr=log,
         )  # fmt: skip
     try:
