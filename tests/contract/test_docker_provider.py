@@ -225,6 +225,8 @@ def base(name: str, **inputs: Any) -> dict[str, Any]:
         "must_run": True,
         "stop_timeout": 5,
     }
+    if "networks_advanced" not in inputs:
+        defaults["network_mode"] = "none"  # quicker, and independent of the machine's default bridge
     return {**defaults, **inputs}
 
 
@@ -294,7 +296,9 @@ def full_platform() -> None:
         **healthy(),
         opts=options,
     )
-    pulumi_docker.Container("plain", name=f"{PREFIX}plain", image=IMAGE, labels=LABELS, stop_timeout=1, opts=options)
+    pulumi_docker.Container(
+        "plain", name=f"{PREFIX}plain", image=IMAGE, labels=LABELS, network_mode="none", stop_timeout=1, opts=options
+    )
 
 
 # --- converging --------------------------------------------------------------------------------------------------
@@ -520,8 +524,14 @@ def test_a_port_in_use_leaves_no_container(deployment: Deployment, clean: Any) -
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        port = taken.getsockname()[1]
-        printed = deployment.fails(container(ports=[{"internal": 80, "external": port, "ip": "127.0.0.1"}]))
+        ports = [{"internal": 80, "external": taken.getsockname()[1], "ip": "127.0.0.1"}]
+
+        def program() -> None:
+            options = provider()
+            net = pulumi_docker.Network("net", name=f"{PREFIX}net", labels=LABELS, opts=options)
+            pulumi_docker.Container("one", **base("one", ports=ports, networks_advanced=[{"name": net.name}]), opts=options)
+
+        printed = deployment.fails(program)
     assert "container cnprov-one could not be started" in printed
     assert "address already in use" in printed
     assert clean.containers(all=True, filters={"name": PREFIX}) == []

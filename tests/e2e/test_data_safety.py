@@ -168,7 +168,9 @@ def test_the_next_up_repairs_a_killed_deployment(stack: StackUnderTest, moment: 
                 break
         process.send_signal(signal.SIGKILL)
         process.wait(10)
-        process.stderr.close()
+        for stream in (process.stdout, process.stderr):
+            if stream:
+                stream.close()
         repaired = stack.up()
     figure(f"up after kill -9 while {moment}, s", f"{repaired.seconds:.1f}")
     assert stack.run("drift").findings == set()
