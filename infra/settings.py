@@ -198,6 +198,7 @@ class Settings(Model):
             "config_dir": str(self.folders.config),
             "data_dir": str(self.folders.data),
             "secrets_dir": str(self.folders.config / "secrets"),
+            "urls": self.urls,
             "components": [
                 {
                     "name": component.name,

@@ -18,7 +18,7 @@ logs=$(mktemp -d)
 CROWSNEST_MOLECULE_NETWORK=crowsnest-molecule-$$
 docker network create "$CROWSNEST_MOLECULE_NETWORK" >/dev/null
 trap 'docker network rm "$CROWSNEST_MOLECULE_NETWORK" >/dev/null; rm -rf "$logs"' EXIT
-CROWSNEST_MOLECULE_IMAGE=$("$root/tests/molecule/build_image.sh" "${MOLECULE_SUITE:-bookworm}")
+CROWSNEST_MOLECULE_IMAGE=$("$root/tests/debian_image.sh" molecule "${MOLECULE_SUITE:-bookworm}")
 export CROWSNEST_MOLECULE_IMAGE CROWSNEST_MOLECULE_NETWORK ANSIBLE_FORCE_COLOR=0 logs root
 
 scenario() {

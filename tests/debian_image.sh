@@ -1,27 +1,33 @@
 #!/bin/sh
-# Builds the Debian container image with systemd that the roles' Molecule scenarios run in, and prints its name.
+# Builds a Debian container image for tests, and prints its name.
 # The tag is the hash of this recipe and of the mirror, so an image that is already there is used as it is.
-# usage: build_image.sh [suite]        suite: bookworm (default) or trixie
+# usage: debian_image.sh PURPOSE [SUITE]      PURPOSE: molecule (systemd, for the roles' scenarios) or bare (a new machine)
+#                                             SUITE: bookworm (default) or trixie
 set -eu
 
-suite=${1:-bookworm}
+purpose=$1 suite=${2:-bookworm}
+case $purpose in
+    # python3-apt: what a Debian installation has and ansible.builtin.apt needs in check mode.
+    molecule) packages=systemd,systemd-sysv,dbus,python3,python3-apt,ca-certificates,iproute2,procps ;;
+    # Nothing but what the README asks for before its first command.
+    bare) packages=git,make,ca-certificates ;;
+    *) echo "debian_image.sh: unknown purpose '$purpose', choose molecule or bare" >&2; exit 2 ;;
+esac
 case $suite in
     bookworm) release=12 ;;
     trixie) release=13 ;;
-    *) echo "build_image.sh: unknown suite '$suite', choose bookworm or trixie" >&2; exit 2 ;;
+    *) echo "debian_image.sh: unknown suite '$suite', choose bookworm or trixie" >&2; exit 2 ;;
 esac
 
 # The machine's own Debian mirror, from its apt configuration; without one mmdebstrap takes its default.
 mirror=$(apt-get indextargets --format '$(ORIGIN) $(LABEL) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
     awk '$1 == "Debian" && $2 == "Debian" && $3 == "main" { print $4; exit }' || true)
 
-# python3-apt: what a Debian installation has and ansible.builtin.apt needs in check mode.
-packages=systemd,systemd-sysv,dbus,python3,python3-apt,ca-certificates,iproute2,procps
 key=$(printf '%s\n' "$suite" "$mirror" "$packages" "$(uname -m)" | cat - "$0" | sha256sum | cut -c 1-12)
-image=crowsnest/molecule-debian$release:$key
+image=crowsnest/$purpose-debian$release:$key
 
 if ! docker image inspect "$image" >/dev/null 2>&1; then
-    echo "build_image.sh: building $image" >&2
+    echo "debian_image.sh: building $image" >&2
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
     # The machine's proxy settings, if it has any.
