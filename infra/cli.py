@@ -30,6 +30,7 @@ from infra.host import PREFIX_LABEL
 from infra.platform import declare
 from infra.report import Report
 from infra.settings import Settings, SettingsError
+from infra.supplies import SupplyRecord
 from supply import images, tools
 from supply.images import SupplyError
 
@@ -69,14 +70,19 @@ class Deployment:
 
     def program(self, *, ensure_images: bool) -> Callable[[], None]:
         """The program with its images chosen; `ensure_images` also pulls or builds what is not there yet."""
-        supply, client, say = self.settings.supply, self.client, self.report.say
+        record = SupplyRecord(self.settings)
+        supplies = {component.name: record.choose(component) for component in self.settings.components}
         chosen = {
             component.name: (
-                images.ensure(component, supply, client, say) if ensure_images else images.plan(component, supply, client)
+                images.ensure(component, supplies[component.name], self.client, self.report.say)
+                if ensure_images
+                else images.plan(component, supplies[component.name], self.client)
             )
             for component in self.settings.components
         }
-        identity = daemon.identity(client)
+        if ensure_images:
+            record.keep(self.settings.components, chosen.values())
+        identity = daemon.identity(self.client)
         return lambda: declare(self.settings, lambda component: chosen[component.name].reference, identity)
 
 
@@ -190,6 +196,7 @@ def purge(deployment: Deployment, options: argparse.Namespace) -> int:
         shutil.rmtree(path)
         report.say(f"  {path}: removed")
     deployment.engine.forget()
+    SupplyRecord(settings).forget()
     report.say(f"stack {settings.stack} and its data are gone")
     report.close("ok", changes=report.changes, removed=[str(path) for path in doomed])
     return OK

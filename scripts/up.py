@@ -40,7 +40,8 @@ def main() -> int:
         code = subprocess.run(
             [Path(sys.executable).with_name("ansible-playbook"), "site.yml", *arguments],
             cwd=PROJECT_ROOT,
-            env={**os.environ, "CROWSNEST_PHASES_FILE": str(file)},
+            # Unbuffered: in a pipe, as in CI, lines would otherwise come in lumps of several minutes.
+            env={**os.environ, "CROWSNEST_PHASES_FILE": str(file), "PYTHONUNBUFFERED": "1"},
             check=False,
         ).returncode
         if file.exists():
