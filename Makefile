@@ -6,6 +6,7 @@ PYTHON := .venv/bin/python
 CLI := $(PYTHON) -m infra.cli
 ENGINE_REQUIREMENTS := supply/images/trader/requirements.txt
 export PYTHONPATH := $(CURDIR)/src:$(CURDIR)
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
 BEGUN := $(shell date +%s)
 
 .DEFAULT_GOAL := help
@@ -57,9 +58,9 @@ test-tools:
 check: test-tools ## formatting, lint, types, import rules, Ansible lint
 	@$(PYTHON) -m ruff format --check . && $(PYTHON) -m ruff check .
 	@$(PYTHON) -m mypy
-	@.venv/bin/lint-imports
-	@.venv/bin/yamllint --strict .
-	@PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/ansible-lint --offline
+	@lint-imports
+	@yamllint --strict .
+	@ansible-lint --offline
 
 unit: test-tools ## tests without Docker, under a minute
 	@$(PYTHON) -m pytest tests/unit

@@ -12,6 +12,9 @@ done
 [ -z "$missing" ] && exit 0
 [ "$(id -u)" = 0 ] || { echo "test tools: install$missing first" >&2; exit 1; }
 echo "test tools: installing$missing"
+# The tests start a registry of their own on loopback; the package's service would listen on every interface.
+mkdir -p /etc/systemd/system
+ln -sf /dev/null /etc/systemd/system/docker-registry.service
 apt-get update -qq
 # shellcheck disable=SC2086  # a list on purpose
 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null

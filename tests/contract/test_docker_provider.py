@@ -17,19 +17,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import docker
+import pulumi
+import pulumi_docker
 import pytest
+from pulumi import automation as auto
 
-pulumi = pytest.importorskip("pulumi", reason="pulumi: Python package missing")
-docker = pytest.importorskip("docker", reason="docker: Python package missing")
-pulumi_docker = pytest.importorskip("pulumi_docker", reason="pulumi_docker: Python package missing")
-from pulumi import automation as auto  # noqa: E402
-
-from supply.docker_provider.container import creation  # noqa: E402
-from supply.docker_provider.daemon import connect  # noqa: E402
-from supply.docker_provider.errors import ProviderError  # noqa: E402
-from supply.docker_provider.inspect import differences, read_container  # noqa: E402
-from supply.docker_provider.network import Network  # noqa: E402
-from supply.docker_provider.volume import Volume  # noqa: E402
+from supply.docker_provider.container import creation
+from supply.docker_provider.daemon import connect
+from supply.docker_provider.errors import ProviderError
+from supply.docker_provider.inspect import differences, read_container
+from supply.docker_provider.network import Network
+from supply.docker_provider.volume import Volume
 
 pytestmark = [
     pytest.mark.docker,
@@ -55,10 +54,7 @@ Program = Callable[[], None]
 @pytest.fixture(scope="session")
 def daemon() -> Iterator[Any]:
     """A client of the local daemon; everything these tests create is removed before and after."""
-    try:
-        client = docker.APIClient(base_url=SOCKET, version="auto", timeout=60)
-    except docker.errors.DockerException as error:
-        pytest.skip(f"docker: no daemon ({error})")
+    client = docker.APIClient(base_url=SOCKET, version="auto", timeout=60)
     _clean(client)
     yield client
     _clean(client)

@@ -171,13 +171,3 @@ def stack(make_stack: Callable[..., StackUnderTest]) -> StackUnderTest:
     first = stack.up()
     figure("first up, images present, s", f"{first.seconds:.1f}")
     return stack
-
-
-@pytest.fixture(scope="session")
-def pulumi_folder(stack: StackUnderTest) -> str:
-    """Folder of the engine that the stack was deployed with."""
-    from supply import tools
-
-    command = tools.present_engine(stack.settings.supply)
-    assert command is not None
-    return str(command.parent)

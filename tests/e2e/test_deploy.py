@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -40,11 +41,11 @@ def test_everything_declared_is_healthy(stack: StackUnderTest):
     assert {one["state"] for one in document["components"]} == {"healthy"}
 
 
-def test_a_second_up_changes_nothing(stack: StackUnderTest, pulumi_folder: str):
+def test_a_second_up_changes_nothing(stack: StackUnderTest, pulumi_command: str):
     runs = [stack.up() for _ in range(3)]
     assert all(run.document["changes"] == [] for run in runs)
     mine = sorted(run.seconds for run in runs)[1]
-    environment = {**stack.environment, "PATH": f"{pulumi_folder}:{stack.environment['PATH']}"}
+    environment = {**stack.environment, "PATH": f"{Path(pulumi_command).parent}:{stack.environment['PATH']}"}
     empty = sorted(
         float(
             subprocess.run(
