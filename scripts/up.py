@@ -40,8 +40,7 @@ def main() -> int:
         code = subprocess.run(
             [Path(sys.executable).with_name("ansible-playbook"), "site.yml", *arguments],
             cwd=PROJECT_ROOT,
-            # Unbuffered: in a pipe, as in CI, lines would otherwise come in lumps of several minutes.
-            env={**os.environ, "CROWSNEST_PHASES_FILE": str(file), "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "CROWSNEST_PHASES_FILE": str(file)},
             check=False,
         ).returncode
         if file.exists():

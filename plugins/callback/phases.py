@@ -1,4 +1,4 @@
-"""Callback plugin ``phases``: how long each phase of a run took.
+"""Callback plugin ``phases``: how long each phase of a run took; and every line is shown when it is written.
 
 A phase is a playbook file of ``playbooks/``: docker, configure, deploy, verify, … When the environment's
 ``CROWSNEST_PHASES_FILE`` names a file, ``{"phase": seconds}`` is written to it as JSON at the end of the run, also of a
@@ -7,8 +7,10 @@ failed one.
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,9 @@ class CallbackModule(CallbackBase):
 
     def __init__(self) -> None:
         super().__init__()
+        # In a pipe, as in CI, lines would otherwise come in lumps of several minutes.
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(line_buffering=True)
         self._seconds: dict[str, float] = {}
         self._phase: str | None = None
         self._since = 0.0
