@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 BEGUN := $(shell date +%s)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up down purge status drift preview logs images lock test test-tools check unit contract molecule stack clean-room
+.PHONY: help venv up down purge status drift preview logs images lock test test-tools check unit contract molecule stack bench pythons clean-room
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,14 @@ molecule: test-tools ## every role in a systemd container
 
 stack: test-tools ## whole stacks: drift, data safety, faults
 	@$(PYTHON) -m pytest tests/e2e
+
+bench: test-tools ## cost of log calls, metrics and alerts as ratios on this machine
+	@$(PYTHON) -m tests.bench.bench_logs cost
+	@$(PYTHON) -m tests.bench.bench_metrics
+	@$(PYTHON) -m tests.bench.bench_alerts
+
+pythons: venv ## the library's tests on other Python versions: PYTHONS="python3.12 /path/to/python3.13"
+	@scripts/test_pythons.sh $(PYTHONS)
 
 clean-room: venv ## `make up` from a fresh clone on a bare Debian 12, in a container
 	@tests/clean_room.sh
