@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crowsnest.logs._capture import capture
 from crowsnest.logs._contract import level_name, origin_of
-from crowsnest.logs._encode import RecordEncoder
-from crowsnest.logs._wire import line
+from crowsnest.logs._encode import RecordEncoder, origin_fields
+from crowsnest.logs._ledger import DropReason
 
 
 class Side(Enum):
@@ -29,7 +30,10 @@ class Hostile:
 
 
 def encoded(record: logging.LogRecord, encoder: RecordEncoder | None = None) -> dict[str, Any]:
-    text = line((1, 1_700_000_000_123_456_789, (encoder or RecordEncoder()).encode(record)), "b007")
+    message, arguments, _, names, values = capture(record)
+    entry = (1, 1_700_000_000_123_456_789, 0, *origin_fields(record), message, arguments, names, values)
+    text = (encoder or RecordEncoder()).line(entry, "b007")
+    assert not isinstance(text, DropReason)
     assert text.count(b"\n") == 1
     assert text.endswith(b"\n")
 
@@ -73,6 +77,37 @@ def test_time_is_rfc_3339_with_nanoseconds() -> None:
 )
 def test_values_become_json(value: object, expected: object) -> None:
     assert encoded(record_of(value=value))["value"] == expected
+
+
+def test_mutable_content_is_fixed_when_captured() -> None:
+    orders = ["O-1"]
+    record = record_of("orders %s", (orders,), orders=orders)
+    message, arguments, *_, values = capture(record)
+    orders.append("O-2")
+    assert (message, arguments, values) == ("orders ['O-1']", (), b'{"orders":["O-1"]}')
+    fields = record_of("%d of %s", (1, "AAPL"), orders=orders, price=1.5)
+    content = capture(fields)
+    orders.append("O-3")
+    assert content == ("%d of %s", (1, "AAPL"), 4, ("orders", "price"), b'[["O-1","O-2"],1.5]')
+
+
+def test_records_of_one_line_may_have_different_fields() -> None:
+    encoder = RecordEncoder()
+    for extra in (
+        {"a": 1, "message": "formatted"},
+        {"a": 1, "b": 2},
+        {"a": 1},
+        {"b": 2},
+        {"a": 1, "b": 2},
+        {},
+        {"a": 3, "c": 4},
+        {"message": "formatted", "a": 5},
+    ):
+        record = record_of()
+        record.__dict__.update(extra)
+        fields = encoded(record, encoder)
+        assert {name: fields.get(name) for name in "abc"} == {name: extra.get(name) for name in "abc"}
+        assert "message" not in fields
 
 
 def test_a_bad_value_does_not_cost_the_others() -> None:
@@ -212,7 +247,8 @@ anything = st.recursive(
 @given(message=anything, arguments=st.tuples() | st.tuples(anything), extra=st.dictionaries(st.text(st.characters()), anything))
 def test_every_record_becomes_valid_json(message: object, arguments: tuple[object, ...], extra: dict[str, object]) -> None:
     standard = logging.makeLogRecord({}).__dict__.keys()
-    record = record_of(message, arguments, **{name: value for name, value in extra.items() if name not in standard})
+    record = record_of(message, arguments)
+    record.__dict__.update({name: value for name, value in extra.items() if name not in standard})
     fields = encoded(record)
     assert fields["level"] == "INFO"
     assert fields["source"] == "strategy"

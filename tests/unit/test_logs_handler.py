@@ -14,6 +14,8 @@ import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -46,6 +48,11 @@ def attach(logger: logging.Logger, url: str, **options: object) -> VictoriaLogsH
     return handler
 
 
+def own(sink: LogSink) -> list[dict[str, Any]]:
+    """What arrived, without the handler's own records of lost ones."""
+    return [record for record in sink.records if "gap_reason" not in record]
+
+
 def run_python(code: str, url: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "VICTORIALOGS_URL": url, "PYTHONPATH": str(SRC)}
     return subprocess.run(
@@ -73,6 +80,15 @@ def test_a_record_meets_the_contract(sink: LogSink, logger: logging.Logger) -> N
         "boot": handler.boot,
         "seq": 1,
     }
+
+
+def test_the_stack_is_kept_where_it_was_asked_for(sink: LogSink, logger: logging.Logger) -> None:
+    handler = attach(logger, sink.url)
+    logger.info("with", stack_info=True)
+    logger.info("without")
+    assert handler.drain(5)
+    assert "test_the_stack_is_kept" in sink.records[0]["stack_info"]
+    assert "stack_info" not in sink.records[1]
 
 
 def test_a_request_is_one_that_victorialogs_stores(sink: LogSink, logger: logging.Logger) -> None:
@@ -135,9 +151,24 @@ def test_a_full_queue_drops_the_oldest(sink: LogSink, logger: logging.Logger) ->
         logger.info("%d", number)
     assert handler.stats().queued == 10
     assert handler.drain(5)
-    assert [record["_msg"] for record in sink.records] == [str(number) for number in range(15, 25)]
+    *kept, gap = sink.records
+    assert [record["_msg"] for record in kept] == [str(number) for number in range(15, 25)]
+    assert gap["_msg"] == "15 log records lost (overflow) between seq 1 and 15"
+    assert (gap["level"], gap["source"], gap["component"]) == ("ERROR", "system", "crowsnest.logs")
+    assert (gap["gap_reason"], gap["gap_records"], gap["gap_first_seq"], gap["gap_last_seq"]) == ("overflow", 15, 1, 15)
     stats = handler.stats()
-    assert (stats.accepted, stats.delivered, stats.dropped["overflow"], stats.residual) == (25, 10, 15, 0)
+    assert (stats.accepted, stats.delivered, stats.dropped["overflow"], stats.residual) == (26, 11, 15, 0)
+
+
+def test_a_full_queue_keeps_errors(sink: LogSink, logger: logging.Logger) -> None:
+    handler = attach(logger, sink.url, max_records=10, flush_interval_seconds=60)
+    handler._sender.wake = lambda: None  # type: ignore[method-assign]
+    logger.error("margin call")
+    for number in range(50):
+        logger.info("%d", number)
+    assert handler.drain(5)
+    assert sink.records[0]["_msg"] == "margin call"
+    assert [record["_msg"] for record in sink.records[1:10]] == [str(number) for number in range(41, 50)]
 
 
 def test_the_queue_is_bounded_in_bytes(logger: logging.Logger) -> None:
@@ -166,8 +197,8 @@ def test_counts_are_exact_under_four_threads(sink: LogSink, logger: logging.Logg
     assert handler.drain(10)
     stats = handler.stats()
     assert set(residuals) == {0}
-    assert stats.accepted == 10_000
-    assert stats.delivered == len(sink.records) == 10_000 - stats.dropped["overflow"]
+    assert stats.accepted == 10_000 + stats.gap_records
+    assert stats.delivered == len(sink.records) == stats.accepted - stats.dropped["overflow"]
     assert len({record["seq"] for record in sink.records}) == stats.delivered
 
 
@@ -203,8 +234,9 @@ def test_a_bad_record_is_isolated(sink: LogSink, logger: logging.Logger) -> None
         logger.info("bad" if number == 17 else str(number))
     assert handler.drain(5)
     stats = handler.stats()
-    assert (stats.delivered, stats.dropped["rejected"], stats.residual) == (39, 1, 0)
-    assert len(sink.records) == 39
+    assert (stats.delivered, stats.dropped["rejected"], stats.residual) == (40, 1, 0)
+    assert len(own(sink)) == 39
+    assert [record["gap_first_seq"] for record in sink.records if "gap_reason" in record] == [18]
 
 
 @pytest.mark.parametrize("status", [301, 401, 404])
@@ -224,7 +256,7 @@ def test_a_line_over_the_limit_is_dropped_before_sending(sink: LogSink, logger: 
     logger.info("x" * 256 * 1024)
     logger.info("x" * 255 * 1024)
     assert handler.drain(5)
-    assert [record["seq"] for record in sink.records] == [2]
+    assert [record["seq"] for record in own(sink)] == [2]
     assert handler.stats().dropped["too_large"] == 1
 
 
@@ -385,21 +417,23 @@ def test_a_signal_handler_may_log_in_the_middle_of_logging(sink: LogSink, logger
     assert handler.drain(10)
     stats = handler.stats()
     assert signals > 10
-    assert (stats.accepted, stats.residual) == (20_000 + signals, 0)
+    assert (stats.accepted, stats.residual) == (20_000 + signals + stats.gap_records, 0)
 
 
-def test_a_record_logged_while_a_record_is_admitted_waits_its_turn(sink: LogSink, logger: logging.Logger) -> None:
+def test_a_record_logged_while_a_record_is_admitted_waits_its_turn(
+    sink: LogSink, logger: logging.Logger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The re-entry that a signal handler or finaliser can cause, made certain."""
     handler = attach(logger, sink.url)
-    admit = handler._buffer._admit
+    clock = time.time_ns
     nested = iter([True])
 
-    def admit_and_log(body: bytes) -> None:
+    def log_and_clock() -> int:
         if next(nested, False):
             logger.info("inner")
-        admit(body)
+        return clock()
 
-    handler._buffer._admit = admit_and_log  # type: ignore[method-assign, assignment]
+    monkeypatch.setattr("crowsnest.logs._buffer.time", SimpleNamespace(time_ns=log_and_clock, monotonic=time.monotonic))
     logger.info("outer")
     assert handler.drain(5)
     assert [record["_msg"] for record in sink.records] == ["outer", "inner"]
@@ -421,6 +455,24 @@ def test_an_object_that_logs_its_own_repr_ends(sink: LogSink, logger: logging.Lo
     assert {record["thing"] for record in sink.records} == {"<talkative>"}
 
 
+def test_what_sending_logs_is_not_sent(sink: LogSink, logger: logging.Logger) -> None:
+    """An instrumented HTTP client logs each request; sending that would cause the next."""
+    handler = attach(logger, sink.url)
+    post = handler._sender._transport.post
+
+    def post_and_log(payload: bytes, *, timeout_seconds: float | None = None) -> Any:
+        logger.debug("POST /insert/jsonline")
+        return post(payload, timeout_seconds=timeout_seconds)
+
+    handler._sender._transport.post = post_and_log  # type: ignore[method-assign]
+    logger.info("mine")
+    assert handler.drain(5)
+    time.sleep(0.1)
+    assert [record["_msg"] for record in sink.records] == ["mine"]
+    stats = handler.stats()
+    assert (stats.accepted, stats.dropped["recursion"], stats.residual) == (2, 1, 0)
+
+
 def test_a_filter_that_raises_loses_only_its_record(sink: LogSink, logger: logging.Logger) -> None:
     class Picky(logging.Filter):
         def filter(self, record: logging.LogRecord) -> bool:
@@ -433,9 +485,9 @@ def test_a_filter_that_raises_loses_only_its_record(sink: LogSink, logger: loggi
     for message in ("boom", "hidden", "fine"):
         logger.info(message)
     assert handler.drain(5)
-    assert [record["_msg"] for record in sink.records] == ["fine"]
+    assert [record["_msg"] for record in own(sink)] == ["fine"]
     stats = handler.stats()
-    assert (stats.accepted, stats.dropped["filter_error"], stats.delivered) == (2, 1, 1)
+    assert (stats.accepted, stats.dropped["filter_error"], stats.delivered) == (3, 1, 2)
 
 
 def test_an_unforeseen_failure_of_the_sender_is_counted_and_survived(sink: LogSink, logger: logging.Logger) -> None:
@@ -448,7 +500,8 @@ def test_an_unforeseen_failure_of_the_sender_is_counted_and_survived(sink: LogSi
     logger.info("kept")
     assert handler.drain(5)
     stats = handler.stats()
-    assert (stats.delivered, stats.dropped["sender_error"], stats.residual) == (1, 1, 0)
+    assert [record["_msg"] for record in own(sink)] == ["kept"]
+    assert (stats.delivered, stats.dropped["sender_error"], stats.residual) == (2, 1, 0)
 
 
 def test_the_url_comes_from_the_environment(sink: LogSink, monkeypatch: pytest.MonkeyPatch) -> None:

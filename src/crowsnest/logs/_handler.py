@@ -8,18 +8,22 @@ import logging
 import os
 import sys
 import weakref
+from _thread import get_ident
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from crowsnest.logs._buffer import RecordBuffer
+from crowsnest.logs._capture import SEEN_ATTRIBUTE, capture
 from crowsnest.logs._contract import (
     DEFAULT_STREAM_FIELDS,
     DEFAULT_VICTORIALOGS_URL,
     NEVER_STREAM_FIELDS,
     VICTORIALOGS_URL_VARIABLE,
 )
-from crowsnest.logs._encode import SEEN_ATTRIBUTE, RecordEncoder
+from crowsnest.logs._encode import LineEncoder, origin_fields
+from crowsnest.logs._health import health
 from crowsnest.logs._ledger import DropReason, HandlerStats
-from crowsnest.logs._nesting import MAX_DEPTH, nesting
+from crowsnest.logs._nesting import TooDeepError, sending_threads
 from crowsnest.logs._sender import BATCH_MAX_BYTES, Sender
 from crowsnest.logs._transport import JsonLineTransport
 
@@ -85,10 +89,11 @@ class VictoriaLogsHandler(logging.Handler):
         self._connect_timeout_seconds = connect_timeout_seconds
         self._request_timeout_seconds = request_timeout_seconds
         self._close_timeout_seconds = close_timeout_seconds
-        self._encoder = RecordEncoder(extra_fields)
+        self._extra_fields = dict(extra_fields or {})
         self._closed_by_user = False
+        self._forgetter: weakref.finalize[..., VictoriaLogsHandler] | None = None
         self._open()
-        _handlers.add(self)
+        handlers.add(self)
 
     def _open(self) -> None:
         """Make the parts that belong to one process: ledger, queue, connection and thread."""
@@ -106,65 +111,97 @@ class VictoriaLogsHandler(logging.Handler):
             wake_records=max(1, min(self._batch_max_records, self._max_records) // 2),
             wake_bytes=min(BATCH_MAX_BYTES, self._max_bytes) // 2,
         )
+        self._idle = True
+        if self._forgetter is not None:
+            self._forgetter.detach()
         self._sender = Sender(
             self._buffer,
             transport,
+            LineEncoder(self._extra_fields),
             flush_interval_seconds=self._flush_interval_seconds,
             batch_max_records=self._batch_max_records,
         )
+
+        self._forgetter = weakref.finalize(self, _forget, self._sender)
+        self._forgetter.atexit = False
 
     @property
     def boot(self) -> str:
         """Identity of this handler in this process; `(boot, seq)` names a record uniquely."""
         return self._buffer.boot
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed_by_user
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether some thread is putting a record into the queue or taking some out."""
+        return self._buffer.is_busy
+
+    @property
+    def queue_share(self) -> float:
+        """How full the queue is, 0 to 1, by records or bytes, whichever is more."""
+        stats = self.stats()
+        return max(stats.queued / self._max_records, stats.queued_bytes / self._max_bytes)
+
     def handle(self, record: logging.LogRecord) -> bool:
         """Filter and emit, without the handler's lock: the queue has its own, held for a shorter time."""
-        try:
-            verdict: object = self.filter(record) if self.filters else True
-        except Exception:
-            self._buffer.put(DropReason.FILTER_ERROR)
-            return False
-        if not verdict:
-            return False
-        # since Python 3.12 a filter may return another record to use instead
-        self.emit(verdict if isinstance(verdict, logging.LogRecord) else record)
+        if self.filters:
+            try:
+                verdict: object = self.filter(record)
+            except Exception:
+                self._buffer.refuse(DropReason.FILTER_ERROR)
+                return False
+            if not verdict:
+                return False
+            # since Python 3.12 a filter may return another record to use instead
+            if isinstance(verdict, logging.LogRecord):
+                record = verdict
+        self.emit(record)
         return True
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Encode and queue a record, unless this handler already took it; never raises.
+        """Queue a record, unless this handler already took it; never raises.
 
         A handler that is set on a logger and on an ancestor of it is offered each record twice.
         """
-        seen_by: tuple[str, ...] = record.__dict__.get(SEEN_ATTRIBUTE, ())
-        boot = self._buffer.boot
-        if boot in seen_by:
-            return
-        body = self._encode(record)
-        record.__dict__[SEEN_ATTRIBUTE] = (*seen_by, boot)
+        attributes = record.__dict__
+        buffer = self._buffer
+        boot = buffer.boot
+        seen: tuple[str | int, ...] = ()
         try:
-            woken = self._buffer.put(body)
-            if not self._sender.is_running:
+            if SEEN_ATTRIBUTE in attributes:
+                seen = attributes[SEEN_ATTRIBUTE]
+                if boot in seen:
+                    return
+            name, levelno = record.name, record.levelno
+            if type(levelno) is not int or type(name) is not str:
+                name, levelno = origin_fields(record)
+            if sending_threads and get_ident() in sending_threads:
+                seq = buffer.refuse(DropReason.RECURSION)
+            else:
+                seq = buffer.put(name, levelno, capture(record))
+            attributes[SEEN_ATTRIBUTE] = (*seen, boot, seq) if seen else (boot, seq)
+            if self._idle:
                 self._start()
-            if woken:
+            if buffer.wake_due:
+                buffer.wake_due = False
                 self._sender.wake()
+        except TooDeepError:
+            buffer.refuse(DropReason.RECURSION)
         except Exception as error:  # out of memory at most; a trading thread must not learn of it here
-            self._sender.note("emit", f"record not queued: {type(error).__name__}: {error}")
+            self._refuse(error)
 
-    def _encode(self, record: logging.LogRecord) -> bytes | DropReason:
-        depth = nesting.depth
-        if depth >= MAX_DEPTH:
-            return DropReason.RECURSION
-        nesting.depth = depth + 1
-        try:
-            return self._encoder.encode(record)
-        except Exception:
-            return DropReason.ENCODE
-        finally:
-            nesting.depth = depth
+    def _refuse(self, error: Exception) -> None:
+        with contextlib.suppress(Exception):
+            self._buffer.refuse(DropReason.ENCODE)
+            self._sender.note("emit", f"record not queued: {type(error).__name__}: {error}")
 
     def _start(self) -> None:
         self._sender.start()
+        self._idle = not self._sender.is_running
         # A child of multiprocessing leaves by os._exit, which runs no atexit hooks, only its own finalizers.
         process, util = sys.modules.get("multiprocessing.process"), sys.modules.get("multiprocessing.util")
         if process is not None and util is not None and process.parent_process() is not None:
@@ -199,6 +236,10 @@ class VictoriaLogsHandler(logging.Handler):
         """A consistent snapshot of the ledger."""
         return self._sender.stats()
 
+    def health(self) -> dict[str, object]:
+        """State and ledger for a health endpoint, see `crowsnest.logs.health`."""
+        return health(self)
+
     def _after_fork_in_child(self) -> None:
         self._open()
         if self._closed_by_user:
@@ -221,11 +262,43 @@ def _check_stream_fields(names: Sequence[str]) -> None:
             raise ValueError(f"not a stream field name: {name!r}")
 
 
-_handlers: weakref.WeakSet[VictoriaLogsHandler] = weakref.WeakSet()
+_LEDGER_NAMES = ("accepted", "delivered", "gap_records", "requests", "failed_requests")
+
+handlers: weakref.WeakSet[VictoriaLogsHandler] = weakref.WeakSet()
+"""Every handler of this process that is still referenced."""
+
+_forgotten: Counter[str] = Counter()
+"""Sum of the ledgers of handlers that are not."""
+
+
+def _totals(stats: HandlerStats) -> Counter[str]:
+    totals = Counter({name: int(getattr(stats, name)) for name in _LEDGER_NAMES})
+    totals.update({f"dropped_{reason}": count for reason, count in stats.dropped.items()})
+    return totals
+
+
+def _forget(sender: Sender) -> None:
+    sender.abandon()
+    _forgotten.update(_totals(sender.stats()))
+
+
+def ledger_of_process() -> dict[str, float]:
+    """The ledgers of all handlers this process has had, added up; waiting records are those of the handlers it has."""
+    totals = Counter(_forgotten)
+    waiting = {"queued": 0.0, "queued_bytes": 0.0, "in_flight": 0.0, "residual": 0.0, "undelivered_seconds": 0.0}
+    for handler in list(handlers):
+        stats = handler.stats()
+        totals.update(_totals(stats))
+        for name in ("queued", "queued_bytes", "in_flight", "residual"):
+            waiting[name] += getattr(stats, name)
+        waiting["undelivered_seconds"] = max(waiting["undelivered_seconds"], stats.undelivered_seconds)
+    return {**{f"dropped_{reason}": 0 for reason in DropReason}, **dict.fromkeys(_LEDGER_NAMES, 0), **totals, **waiting}
 
 
 def _reopen_after_fork() -> None:
-    for handler in list(_handlers):
+    sending_threads.clear()
+    _forgotten.clear()
+    for handler in list(handlers):
         with contextlib.suppress(Exception):  # a fork must succeed, whatever becomes of logging
             handler._after_fork_in_child()  # noqa: SLF001 - same module
 

@@ -11,7 +11,7 @@ class DropReason(StrEnum):
     """Why a record was not delivered."""
 
     OVERFLOW = "overflow"
-    """The queue was full; the oldest record made room for a new one."""
+    """The queue was full; the record made room for a newer or more severe one."""
     TOO_LARGE = "too_large"
     """The line is longer than VictoriaLogs or the whole queue takes."""
     ENCODE = "encode"
@@ -20,6 +20,8 @@ class DropReason(StrEnum):
     """A filter of the handler raised; sending an unfiltered record could leak what the filter hides."""
     RECURSION = "recursion"
     """The record was logged by the sender itself, or by a `__repr__` run while logging."""
+    INTERRUPTED = "interrupted"
+    """A signal handler raised (Ctrl-C, for example) in the middle of queueing the record."""
     REJECTED = "rejected"
     """The server refused it (4xx)."""
     SENDER_ERROR = "sender_error"
@@ -44,11 +46,16 @@ class HandlerStats:
     queued: int
     in_flight: int
     queued_bytes: int
+    """Estimated memory of the queue, see `ENTRY_OVERHEAD_BYTES`."""
+    gap_records: int
+    """Records the handler itself made to tell of lost ones; they are part of `accepted`."""
     requests: int
     """HTTP requests attempted, retries included."""
     failed_requests: int
     last_error: str | None
     """What the last failed request met; None while none has failed."""
+    undelivered_seconds: float
+    """How long the oldest record in flight has been tried; 0 when the last request succeeded."""
 
     @property
     def dropped_total(self) -> int:
@@ -69,7 +76,10 @@ class HandlerStats:
             "dropped": {reason: count for reason, count in self.dropped.items() if count},
             "queued": self.queued,
             "in_flight": self.in_flight,
+            "queued_bytes": self.queued_bytes,
+            "gap_records": self.gap_records,
             "requests": self.requests,
             "failed_requests": self.failed_requests,
             "last_error": self.last_error,
+            "undelivered_seconds": round(self.undelivered_seconds, 3),
         }

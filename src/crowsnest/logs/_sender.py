@@ -13,20 +13,23 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import Enum, auto
+from itertools import islice
 
 from crowsnest.logs._buffer import Entry, RecordBuffer
+from crowsnest.logs._encode import LineEncoder
 from crowsnest.logs._ledger import DropReason, HandlerStats
-from crowsnest.logs._nesting import MAX_DEPTH, nesting
-from crowsnest.logs._transport import JsonLineTransport, Verdict
-from crowsnest.logs._wire import gzip_lines
+from crowsnest.logs._nesting import sending_threads
+from crowsnest.logs._transport import Answer, JsonLineTransport, Verdict
+from crowsnest.logs._wire import LINES_PER_CALL, gzip_lines
 
 BATCH_MAX_BYTES = 1024 * 1024
 _BACKOFF_FIRST_SECONDS = 0.25
-# Refused connections cost nothing and a low ceiling means that an outage is over for the user when it is over for the
-# server; a blackholed server costs one socket and 12 attempts a minute.
+# A server that answers with trouble is given time. One that does not answer costs a connection attempt a second, and a
+# low ceiling means that its outage is over for the user a second after it is over for the server.
 _BACKOFF_MAX_SECONDS = 5.0
+_BACKOFF_UNREACHABLE_MAX_SECONDS = 1.0
 _RETRY_AFTER_MAX_SECONDS = 60.0
 _NOTE_INTERVAL_SECONDS = 60.0
 
@@ -44,12 +47,14 @@ class Sender:
         self,
         buffer: RecordBuffer,
         transport: JsonLineTransport,
+        encoder: LineEncoder,
         *,
         flush_interval_seconds: float,
         batch_max_records: int,
     ) -> None:
         self._buffer = buffer
         self._transport = transport
+        self._encoder = encoder
         self._flush_interval_seconds = flush_interval_seconds
         self._batch_max_records = batch_max_records
         # SimpleQueue.put may be re-entered from a signal handler; Event and Condition may not.
@@ -62,6 +67,7 @@ class Sender:
         self._last_error: str | None = None
         self._next_note: dict[str, float] = {}
         self._overflow_noted = 0
+        self._trying_since: float | None = None
 
     @property
     def is_running(self) -> bool:
@@ -93,6 +99,8 @@ class Sender:
         """Flush, and wait up to `timeout_seconds` until what was logged before is settled; return whether it is."""
         target_seq = self._buffer.last_seq
         deadline = time.monotonic() + timeout_seconds
+        if self._thread is None and not self._buffer.is_empty:  # a signal came between queueing and starting
+            self.start()
         self.flush()
         while not (settled := self._buffer.is_settled(target_seq)) and time.monotonic() < deadline:
             time.sleep(0.002)
@@ -112,9 +120,21 @@ class Sender:
         elif thread is not None and thread is not threading.current_thread():
             thread.join(timeout_seconds)
 
+    def abandon(self) -> None:
+        """End the thread without delivering; what is left is counted as dropped (`shutdown`)."""
+        self._deadline = time.monotonic()
+        self._wakes.put(_Wake.STOP)
+        self._buffer.abandon()
+
     def stats(self) -> HandlerStats:
         """The buffer's ledger with this sender's figures."""
-        return self._buffer.stats(requests=self._requests, failed_requests=self._failed_requests, last_error=self._last_error)
+        since = self._trying_since
+        return self._buffer.stats(
+            requests=self._requests,
+            failed_requests=self._failed_requests,
+            last_error=self._last_error,
+            undelivered_seconds=0.0 if since is None else time.monotonic() - since,
+        )
 
     def note(self, topic: str, text: str) -> None:
         """Tell the operator on file descriptor 2, at most once a minute a topic."""
@@ -134,7 +154,8 @@ class Sender:
 
     def _drain_guarded(self) -> None:
         """`_drain`, with nothing it cannot foresee able to end the thread or to leave a record unaccounted."""
-        depth, nesting.depth = nesting.depth, MAX_DEPTH
+        identity = threading.get_ident()
+        sending_threads.add(identity)
         try:
             self._drain()
         except Exception as error:
@@ -142,51 +163,78 @@ class Sender:
             self._last_error = f"{type(error).__name__}: {error}"
             self.note("sender", f"sender failed and goes on: {self._last_error}")
         finally:
-            nesting.depth = depth
+            sending_threads.discard(identity)
 
     def _drain(self) -> None:
         """Send batches until a partial one was sent: what came after that can wait for the next interval."""
         while batch := self._buffer.take(max_records=self._batch_max_records, max_bytes=BATCH_MAX_BYTES):
-            self._deliver(batch)
+            self._encode_and_deliver(batch)
             self._note_overflow()
-            if len(batch) < self._batch_max_records and self._deadline is None:
+            if len(batch) < self._batch_max_records and self._deadline is None and not self._buffer.has_gap_record:
                 return
 
-    def _deliver(self, batch: Sequence[Entry]) -> None:
-        """Post a batch until every record of it is settled."""
-        payload = gzip_lines(batch, self._buffer.boot)
+    def _encode_and_deliver(self, batch: Sequence[Entry]) -> None:
+        entries: list[Entry] = []
+        lines: list[bytes] = []
+        payload = gzip_lines(self._encoded(batch, entries, lines))
+        if entries:
+            self._deliver(entries, lines, payload)
+
+    def _encoded(self, batch: Sequence[Entry], entries: list[Entry], lines: list[bytes]) -> Iterator[list[bytes]]:
+        """The lines of a batch in chunks; fills `entries` and `lines` alike, and settles records that make no line."""
+        boot = self._buffer.boot
+        line_of = self._encoder.line
+        rest = iter(batch)
+        while chunk := list(islice(rest, LINES_PER_CALL)):
+            new_lines: list[bytes] = []
+            for entry in chunk:
+                line = line_of(entry, boot)
+                if isinstance(line, DropReason):
+                    self._buffer.settle([entry], line)
+                else:
+                    entries.append(entry)
+                    new_lines.append(line)
+            lines += new_lines
+            yield new_lines
+
+    def _deliver(self, entries: Sequence[Entry], lines: list[bytes], payload: bytes) -> None:
+        """Post records until every one of them is settled."""
         attempt = 0
         while (left_seconds := self._left_seconds()) is None or left_seconds > 0:
             self._requests += 1
+            if self._trying_since is None:
+                self._trying_since = time.monotonic()
             answer = self._transport.post(payload, timeout_seconds=left_seconds)
             if answer.verdict is Verdict.DELIVERED:
-                self._buffer.settle(len(batch))
+                self._trying_since = None
+                self._buffer.settle(entries)
                 return
             self._failed_requests += 1
             self._last_error = answer.detail
-            if answer.verdict is Verdict.SPLIT and len(batch) > 1:
-                middle = len(batch) // 2
-                self._deliver(batch[:middle])
-                self._deliver(batch[middle:])
+            if answer.verdict is Verdict.SPLIT and len(entries) > 1:
+                middle = len(entries) // 2
+                for part in (slice(middle), slice(middle, None)):
+                    self._deliver(entries[part], lines[part], gzip_lines([lines[part]]))
                 return
             if answer.verdict is not Verdict.RETRY:
-                self._buffer.settle(len(batch), DropReason.REJECTED)
+                self._buffer.settle(entries, DropReason.REJECTED)
                 self.note("rejected", f"records rejected by the server: {answer.detail}")
                 return
             self.note("unreachable", f"delivery failing, records wait in the queue: {answer.detail}")
-            self._back_off(attempt, answer.retry_after_seconds)
+            self._back_off(attempt, answer)
             attempt += 1
-        self._buffer.settle(len(batch), DropReason.SHUTDOWN)
+        self._buffer.settle(entries, DropReason.SHUTDOWN)
 
     def _left_seconds(self) -> float | None:
         return None if self._deadline is None else self._deadline - time.monotonic()
 
-    def _back_off(self, attempt: int, retry_after_seconds: float | None) -> None:
+    def _back_off(self, attempt: int, answer: Answer) -> None:
         """Wait before the next attempt: full jitter, so that processes do not retry in step after an outage."""
-        ceiling = min(_BACKOFF_MAX_SECONDS, _BACKOFF_FIRST_SECONDS * 2 ** min(attempt, 10))
+        most = _BACKOFF_MAX_SECONDS if answer.has_status else _BACKOFF_UNREACHABLE_MAX_SECONDS
+        ceiling = min(most, _BACKOFF_FIRST_SECONDS * 2 ** min(attempt, 10))
         seconds = random.uniform(ceiling / 10, ceiling)  # noqa: S311 - jitter, not a secret
-        if retry_after_seconds is not None:
-            seconds = max(seconds, min(retry_after_seconds, _RETRY_AFTER_MAX_SECONDS))
+        if answer.retry_after_seconds is not None:
+            seconds = max(seconds, min(answer.retry_after_seconds, _RETRY_AFTER_MAX_SECONDS))
         if self._deadline is not None:
             seconds = min(seconds, 0.1)
         self._pause(seconds, woken_by=(_Wake.FLUSH, _Wake.STOP))

@@ -38,6 +38,8 @@ class Answer:
     verdict: Verdict
     detail: str = ""
     retry_after_seconds: float | None = None
+    has_status: bool = False
+    """Whether the server answered at all."""
 
 
 def _judge(status: int) -> Verdict:
@@ -112,7 +114,7 @@ class JsonLineTransport:
             self.close()
             return Answer(Verdict.RETRY, f"{type(error).__name__}: {error}")
         detail = f"HTTP {response.status} {text[:200].decode('utf-8', 'replace').strip()}".strip()
-        return Answer(_judge(response.status), detail, _seconds(response.headers.get("Retry-After")))
+        return Answer(_judge(response.status), detail, _seconds(response.headers.get("Retry-After")), has_status=True)
 
     def _connect(self, limit_seconds: float | None) -> http.client.HTTPConnection:
         def limited(seconds: float) -> float:
