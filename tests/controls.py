@@ -1,0 +1,60 @@
+"""The control matrix: what each role of the host sets, read from ``roles/<role>/meta/controls.yml``.
+
+A control is one thing that holds on a hardened machine. Its row says which settings make it hold, which variables change it,
+which benchmarks it answers, where it can be proven, and how to undo it (so that a test that sees nothing is found out).
+The tests that prove it are found by their mark, not stored.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Mutation(_Row):
+    """One way to undo a control on a running machine, and back."""
+
+    undo: str  #: shell command that breaks the control
+    files: list[str] = []  #: files that the runner saves before and puts back after
+    redo: str = ""  #: shell command that applies them again
+
+
+class Control(_Row):
+    """One row of the matrix."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z]+(_[a-z]+)*-\d{2}$")]  #: role, and a number that is never used again
+    title: Annotated[str, Field(min_length=10, max_length=160)]
+    settings: list[str] = []  #: `<variable>.<key>`: keys of the role's *_settings variables that make it hold
+    variables: list[str] = []  #: options of the role that change it
+    cis: list[str] = []  #: recommendations of the CIS Debian Linux 12 Benchmark 1.1.0 (or "Docker 1.6.0: 2.x")
+    dev_sec: list[str] = []  #: controls of dev-sec's linux-baseline, ssh-baseline and cis-docker-benchmark
+    tier: Literal["container", "vm"]  #: the lowest tier that proves it
+    mutations: Annotated[list[Mutation], Field(min_length=1)]
+
+    @property
+    def role(self) -> str:
+        """The role that sets it."""
+        return self.id.rsplit("-", 1)[0]
+
+
+@cache
+def controls() -> tuple[Control, ...]:
+    """All controls, by role and number.
+
+    Raises:
+        pydantic.ValidationError: a row has an unknown or a bad field.
+    """
+    rows = []
+    for path in sorted((ROOT / "roles").glob("*/meta/controls.yml")):
+        rows += [Control.model_validate(row) for row in yaml.safe_load(path.read_text(encoding="utf-8"))["controls"]]
+    return tuple(rows)
