@@ -225,18 +225,21 @@ def test_close_frees_the_port_and_may_be_called_twice():
 def test_a_forked_child_does_not_keep_the_port():
     server = MetricsServer(TradingMetrics(), 0)
     reading, writing = os.pipe()
+    ready, tell = os.pipe()
     child = os.fork()
     if child == 0:
+        os.write(tell, b"x")
         os.read(reading, 1)
         os._exit(0)
     try:
+        os.read(ready, 1)  # the child is there, and has done what it does after a fork
         server.close()
         MetricsServer(TradingMetrics(), server.port).close()
     finally:
         os.write(writing, b"x")
         os.waitpid(child, 0)
-        os.close(reading)
-        os.close(writing)
+        for end in (reading, writing, ready, tell):
+            os.close(end)
 
 
 def test_a_broken_collector_does_not_take_the_rest_out():
