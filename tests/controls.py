@@ -7,6 +7,11 @@ The tests that prove it are found by their mark, not stored.
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -39,6 +44,7 @@ class Control(_Row):
     cis: list[str] = []  #: recommendations of the CIS Debian Linux 12 Benchmark 1.1.0 (or "Docker 1.6.0: 2.x")
     dev_sec: list[str] = []  #: controls of dev-sec's linux-baseline, ssh-baseline and cis-docker-benchmark
     tier: Literal["container", "vm"]  #: the lowest tier that proves it
+    container_only: str = ""  #: why the virtual machine cannot prove it
     mutations: Annotated[list[Mutation], Field(min_length=1)]
 
     @property
@@ -58,3 +64,27 @@ def controls() -> tuple[Control, ...]:
     for path in sorted((ROOT / "roles").glob("*/meta/controls.yml")):
         rows += [Control.model_validate(row) for row in yaml.safe_load(path.read_text(encoding="utf-8"))["controls"]]
     return tuple(rows)
+
+
+@cache
+def proofs() -> dict[str, dict[str, set[str]]]:
+    """For each control the tests that name it, by the tests' names, each with its other marks.
+
+    The tests are collected, not run: they need a machine.
+
+    Raises:
+        RuntimeError: they cannot be collected.
+    """
+    folders = [ROOT / "roles" / role / "molecule/default/tests" for role in dict.fromkeys(row.role for row in controls())]
+    with tempfile.TemporaryDirectory() as folder:
+        note = Path(folder) / "controls.json"
+        collect = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", f"--note-controls={note}"]
+        run = subprocess.run([*collect, *folders], cwd=ROOT, capture_output=True, text=True, check=False)
+        if run.returncode:
+            raise RuntimeError(run.stdout[-4000:])
+        rows = json.loads(note.read_text(encoding="utf-8"))
+    found: dict[str, dict[str, set[str]]] = defaultdict(dict)
+    for name, identifiers, marks in rows:
+        for identifier in identifiers:
+            found[identifier][name] = set(marks) - {"control", "parametrize"}
+    return found

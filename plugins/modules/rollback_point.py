@@ -22,8 +22,8 @@ module: rollback_point
 short_description: Keep what a role replaces, and bring it back
 description:
   - With C(state=kept), notes how the named things are. Things noted before are left as they were noted.
-  - With C(state=restored), removes the packages that were not there, puts files, units and kernel parameters back, and
-    forgets the point.
+  - With C(state=restored), removes the packages that were not there, installs those that were, puts files, units and
+    kernel parameters back, and forgets the point.
 options:
   name: {description: Name of the point; the role's., type: str, required: true}
   state: {description: What to do., type: str, required: true, choices: [kept, restored]}
@@ -49,6 +49,8 @@ EXAMPLES = """
 CHOSEN = {"enabled": "enable", "disabled": "disable", "masked": "mask"}
 INSTALLED = ["dpkg-query", "--show", "--showformat", "${db:Status-Status} ${Package}\n"]
 APT = ["apt-get", "--yes", "--quiet", "--option", "DPkg::Lock::Timeout=120"]
+# What another package merely recommends does not keep a package that was not there before.
+AUTOREMOVE = [f"--option=APT::AutoRemove::{kind}Important=false" for kind in ("Recommends", "Suggests")]
 
 
 class RollbackPoint:
@@ -144,6 +146,7 @@ class RollbackPoint:
         if not self.kept or self.module.check_mode:
             return bool(self.kept)
         self.remove_packages()
+        self.install_packages()
         # Files of a folder before the folder when it goes, after it when it comes.
         paths = self.kept.get("paths", {})
         for name in sorted((name for name, entry in paths.items() if entry["kind"] == "absent"), reverse=True):
@@ -167,11 +170,21 @@ class RollbackPoint:
             return
         self.run(*APT, "purge", *extra)
         unneeded = {
-            line.split()[1] for line in self.run(*APT, "--simulate", "autoremove").splitlines() if line.startswith("Remv ")
+            line.split()[1]
+            for line in self.run(*APT, *AUTOREMOVE, "--simulate", "autoremove").splitlines()
+            if line.startswith("Remv ")
         }
         unneeded -= set(self.kept["all_packages"])
         if unneeded:
             self.run(*APT, "purge", *sorted(unneeded))
+
+    def install_packages(self) -> None:
+        """Packages that were there, and that one of the role's took the place of."""
+        installed = self.installed()
+        gone = [name for name, was_there in self.kept.get("packages", {}).items() if was_there and name not in installed]
+        if gone:
+            self.run(*APT, "update")
+            self.run(*APT, "install", "--no-install-recommends", *sorted(gone))
 
     def remove(self, path: Path) -> None:
         """A path that was not there before. A folder that holds something stays."""

@@ -1,7 +1,4 @@
-"""A whole stack of its own for the end-to-end tests: own name prefix, ports and folders, real engine, real containers.
-
-Figures are collected with `figure` and printed in pytest's summary; docs/figures.md holds the last values.
-"""
+"""A whole stack of its own for the end-to-end tests: own name prefix, ports and folders, real engine, real containers."""
 
 from __future__ import annotations
 
@@ -23,21 +20,9 @@ import yaml
 from infra import settings as stack_settings
 from infra.catalogue import PROJECT_ROOT, catalogue
 from infra.settings import CONFIG_KEY, Settings
+from tests.figures import figure
 
 STACK = "e2e"
-FIGURES: list[str] = []
-
-
-def figure(name: str, value: object) -> None:
-    """Keep a measured value for the summary."""
-    FIGURES.append(f"{name}: {value}")
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if FIGURES:
-        terminalreporter.section("figures")
-        for line in FIGURES:
-            terminalreporter.write_line(line)
 
 
 @dataclass

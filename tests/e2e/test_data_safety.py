@@ -17,8 +17,9 @@ import psycopg
 import pytest
 
 from crowsnest.logs import VictoriaLogsHandler
+from tests.figures import figure
 
-from .conftest import StackUnderTest, figure
+from .conftest import StackUnderTest
 
 pytestmark = [pytest.mark.docker, pytest.mark.stack]
 

@@ -13,8 +13,9 @@ import docker
 import pytest
 
 from infra.catalogue import catalogue
+from tests.figures import figure
 
-from .conftest import StackUnderTest, figure
+from .conftest import StackUnderTest
 
 pytestmark = [pytest.mark.docker, pytest.mark.stack]
 

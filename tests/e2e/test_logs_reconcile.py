@@ -24,7 +24,7 @@ from crowsnest.logs.query import QueryClient
 from crowsnest.logs.reconcile import ReconcileOptions, since_ns
 from crowsnest.logs.reconcile import reconcile as run_reconcile
 from crowsnest.logs.setup import LoggingSettings, LoggingSetup
-from tests.e2e.conftest import figure
+from tests.figures import figure
 
 pytestmark = pytest.mark.docker
 

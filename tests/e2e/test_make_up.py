@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from infra.catalogue import PROJECT_ROOT
+from tests.figures import figure
 
-from .conftest import StackUnderTest, figure
+from .conftest import StackUnderTest
 
 pytestmark = [pytest.mark.docker, pytest.mark.stack]
 

@@ -9,7 +9,9 @@ from collections.abc import Callable
 import docker
 import pytest
 
-from .conftest import StackUnderTest, figure
+from tests.figures import figure
+
+from .conftest import StackUnderTest
 
 pytestmark = [pytest.mark.docker, pytest.mark.stack]
 

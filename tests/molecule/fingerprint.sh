@@ -19,4 +19,4 @@ done
 systemctl list-unit-files --no-legend --no-pager --state=enabled,masked | awk '{ print "unit", $1, $2 }' | sort
 dpkg-query --show --showformat '${db:Status-Status} ${Package}\n' | awk '$1 == "installed" { print "package", $2 }' | sort
 sysctl --all 2>/dev/null | grep -E '^(kernel|net\.ipv[46]\.(conf\.(all|default)|icmp|tcp)|fs|vm)' |
-    grep -vE 'random\.(boot_id|uuid|entropy)|nr[-_]|[-_]nr |state|(ns_last_pid|pty\.nr|free|watermark|drop_caches|stat_refresh)' | sed 's/^/sysctl /' | sort
+    grep -vE 'quota\.|random\.(boot_id|uuid|entropy)|nr[-_]|[-_]nr |state|(ns_last_pid|pty\.nr|free|watermark|drop_caches|stat_refresh)' | sed 's/^/sysctl /' | sort

@@ -1,11 +1,14 @@
 #!/bin/bash
 # Runs the Molecule scenarios of all roles, or of those named, a few at a time; shows how each ended, and the whole log
 # of one that failed. Exit status: 0 when all passed.
-# usage: run.sh [role …]          MOLECULE_JOBS: scenarios at a time (2)   MOLECULE_SUITE: bookworm (default) or trixie
+# usage: run.sh [--controls | role …]          MOLECULE_JOBS: scenarios at a time (2)   MOLECULE_SUITE: bookworm (default) or trixie
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
-if [ $# -eq 0 ]; then
+if [ "${1:-}" = --controls ]; then
+    # The roles that have rows in the control matrix.
+    set -- docker_engine $(cd "$root/roles" && ls -d */meta/controls.yml | cut -d / -f 1 | grep -vx docker_engine)
+elif [ $# -eq 0 ]; then
     # The slowest first, so that it does not run alone at the end.
     set -- docker_engine $(cd "$root/roles" && ls -d */molecule | cut -d / -f 1 | grep -vx docker_engine)
 fi
@@ -18,8 +21,17 @@ logs=$(mktemp -d)
 CROWSNEST_MOLECULE_NETWORK=crowsnest-molecule-$$
 docker network create "$CROWSNEST_MOLECULE_NETWORK" >/dev/null
 trap 'docker network rm "$CROWSNEST_MOLECULE_NETWORK" >/dev/null; rm -rf "$logs"' EXIT
-CROWSNEST_MOLECULE_IMAGE=$("$root/tests/debian_image.sh" molecule "${MOLECULE_SUITE:-bookworm}")
-export CROWSNEST_MOLECULE_IMAGE CROWSNEST_MOLECULE_NETWORK ANSIBLE_FORCE_COLOR=0 logs root
+suite=${MOLECULE_SUITE:-bookworm}
+CROWSNEST_MOLECULE_IMAGE=$("$root/tests/debian_image.sh" molecule "$suite")
+export PYTHONPATH=$root suite CROWSNEST_MOLECULE_IMAGE CROWSNEST_MOLECULE_NETWORK ANSIBLE_FORCE_COLOR=0 logs root
+
+# Other roles that the scenario of a role uses.
+also() {
+    grep -hoE '(role|name): [a-z_]+$' "$root/roles/$1/molecule/default/"*.yml | awk '{ print $2 }' | sort -u | while read -r name; do
+        [ ! -d "$root/roles/$name" ] || echo "roles/$name"
+    done
+}
+export -f also
 
 scenario() {
     role=$1 started=$SECONDS status=0
@@ -27,8 +39,13 @@ scenario() {
     # State of its own, so that another run on this machine does not share it.
     export MOLECULE_EPHEMERAL_DIRECTORY="$logs/$role.state"
     echo "$role: running"
-    (cd "$root/roles/$role" && molecule test) >"$logs/$role.log" 2>&1 </dev/null || status=$?
-    if [ $status -eq 0 ]; then
+    # What a role's scenario depends on; another role's files only where its playbooks use that role.
+    (cd "$root" && python -m tests.passed "molecule-$role-$suite" "roles/$role" $(also "$role") roles/conftest.py plugins ansible.cfg \
+        .config tests/molecule tests/debian_image.sh requirements.txt pyproject.toml -- \
+        sh -c "cd roles/$role && exec molecule test") >"$logs/$role.log" 2>&1 </dev/null || status=$?
+    if [ $status -eq 0 ] && grep -q "NOT RUN" "$logs/$role.log"; then
+        cat "$logs/$role.log"
+    elif [ $status -eq 0 ]; then
         echo "$role: passed in $((SECONDS - started)) s; $(grep -E '^=+ .*passed' "$logs/$role.log" | tail -1 | tr -d =)"
     else
         sed "s/^/$role | /" "$logs/$role.log"
