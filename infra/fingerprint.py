@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from infra.catalogue import Component
@@ -21,7 +23,17 @@ def fingerprint(settings: Settings, component: Component) -> str:
     if component.config is None or not folder.is_dir():
         return NOTHING
     digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for path in sorted(_files(folder)):
         digest.update(f"{path.relative_to(folder)}\0{path.stat().st_size}\0".encode())
-        digest.update(Path(path).read_bytes())
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Files below a folder. One that may not be read is an error: to leave it out would hide that it changed."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for parent, _, names in os.walk(folder, onerror=fail):
+        yield from (Path(parent) / name for name in names)

@@ -102,7 +102,8 @@ class ActionModule(ActionBase):
                         raise
                     time.sleep(pause)
                     continue
-                status, _, output = answer.partition("\n")
+                # A terminal between here and there, as sudo gets one over ssh, ends lines with CRLF.
+                status, _, output = answer.replace("\r\n", "\n").partition("\n")
                 new = output.splitlines(keepends=True)
                 if not status and new and not new[-1].endswith("\n"):
                     new.pop()  # unfinished; complete the next time
