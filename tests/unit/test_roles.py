@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,9 @@ ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.parent.parent for path in (ROOT / "roles").glob("*/tasks/main.yml"))
 ROLE_IDS = [role.name for role in ROLES]
 PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
-OWN_ACTIONS = {path.stem for folder in ("plugins/action", "roles/*/library") for path in ROOT.glob(f"{folder}/*.py")}
+OWN_ACTIONS = {
+    path.stem for folder in ("plugins/action", "plugins/modules", "roles/*/library") for path in ROOT.glob(f"{folder}/*.py")
+}
 BLOCKS = ("block", "rescue", "always")
 # Keywords of a task; the key that is left is its action.
 KEYWORDS = {
@@ -77,7 +80,7 @@ def test_every_option_is_described_and_either_required_or_has_a_default(role):
 def test_every_option_is_used(role):
     text = "".join(
         path.read_text(encoding="utf-8")
-        for folder in ("tasks", "handlers", "templates")
+        for folder in ("tasks", "handlers", "templates", "vars")
         for path in (role / folder).rglob("*")
         if path.is_file()
     )
@@ -164,10 +167,54 @@ def test_site_runs_each_phase_with_a_tag_of_its_name():
         assert tags == [phase]
 
 
-def test_both_inventories_set_the_same_variables():
-    local, production = (set(load(ROOT / f"inventories/{name}/group_vars/all.yml")) for name in ("local", "production"))
+def variables_of(inventory: str) -> set[str]:
+    """Of the project's own settings those that a playbook reads; options of roles and of Ansible are free."""
+    files = (ROOT / f"inventories/{inventory}/group_vars").rglob("*.yml")
+    return {name for path in files for name in load(path) if name in ("stack", "supply") or name.startswith("crowsnest_")}
 
-    assert local == production
+
+def test_both_inventories_set_the_same_variables():
+    assert variables_of("local") == variables_of("production")
+
+
+def test_hardening_is_undone_in_the_opposite_order():
+    done = [entry["role"] for entry in load(ROOT / "playbooks/harden.yml")[0]["roles"]]
+    tasks = load(ROOT / "playbooks/unharden.yml")[0]["tasks"]
+    undone = [task["ansible.builtin.import_role"]["name"] for task in tasks]
+
+    assert [task["tags"] for task in tasks] == [[name] for name in undone]
+    # the engine is hardened before the others, by playbooks/docker.yml
+    assert undone == list(reversed(["docker_engine", *done]))
+    can_be_undone = {role.name for role in ROLES if (role / "tasks/unharden.yml").exists()}
+    assert set(undone) == can_be_undone
+
+
+def test_vaulted_secret_of_the_example_reaches_the_inventory(tmp_path):
+    inventory = shutil.copytree(ROOT / "inventories/production", tmp_path / "production")
+    (inventory / "hosts.yml.example").rename(inventory / "hosts.yml")
+    vault = inventory / "group_vars/all/vault.yml"
+    vault.with_name("vault.yml.example").rename(vault)
+    (tmp_path / "password").write_text("of the vault", encoding="ascii")
+    environment = {**os.environ, "ANSIBLE_VAULT_PASSWORD_FILE": str(tmp_path / "password")}
+    tools = Path(sys.executable).parent
+
+    subprocess.run([tools / "ansible-vault", "encrypt", vault], check=True, capture_output=True, env=environment)
+    shown = subprocess.run(
+        [tools / "ansible", "trading", "-i", inventory, "-m", "debug", "-a", "var=ansible_become_password"],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=ROOT,
+    )
+
+    assert vault.read_text(encoding="ascii").startswith("$ANSIBLE_VAULT;")
+    assert "change-me" in shown.stdout
+
+
+def test_no_vault_is_committed_in_clear():
+    for path in (ROOT / "inventories").rglob("vault.yml"):
+        assert path.read_text(encoding="utf-8").startswith("$ANSIBLE_VAULT;"), f"ansible-vault encrypt {path}"
 
 
 def run_secret_file(path: Path, *, check_mode: bool = False):
