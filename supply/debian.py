@@ -40,7 +40,7 @@ def unpack(
     if shutil.which("mmdebstrap") is None or not KEYRING.exists():
         raise SupplyError(f"{name}: building needs mmdebstrap: run `apt-get install mmdebstrap debian-archive-keyring`")
     options = cache.folder("tmp") / f"{name}-apt.conf"
-    options.write_text("\n".join(_transport_options()), encoding="utf-8")
+    options.write_text("\n".join(transport_options()), encoding="utf-8")
     command: list[str | Path] = ["mmdebstrap", "--variant=extract", "--format=tar", f"--include={','.join(packages)}"]
     command += [f"--aptopt={options}", '--aptopt=APT::Install-Recommends "false"']
     command += [f"--keyring={KEYRING}", *(f"--extract-hook={hook}" for hook in hooks)]
@@ -84,7 +84,7 @@ def sources_from(suite: str, targets: Sequence[str]) -> list[str]:
     return lines
 
 
-def _transport_options() -> list[str]:
+def transport_options() -> list[str]:
     """How this machine's apt reaches its mirrors: proxies, certificates, retries."""
     answer = subprocess.run(
         ["apt-config", "dump", "--no-empty", "--format", '%f "%v";%n', "Acquire::http", "Acquire::https", "Acquire::Retries"],

@@ -1,0 +1,21 @@
+"""The machine is brought back to what it was before the first run."""
+
+import difflib
+
+from tests.vm.conftest import fingerprint
+from tests.vm.converge import Ansible, Play
+from tests.vm.machine import Machine
+
+# What the stack keeps on the machine, the test's own connection, and what a boot writes.
+OURS = ("/etc/./crowsnest ", "/etc/./crowsnest/")
+
+
+def test_unharden_brings_back_the_earlier_machine(vm: Machine, ansible: Ansible, before: str, hardened: Play):
+    ansible("playbooks/unharden.yml")
+    # Locked audit rules, and parameters that the kernel only tightens, go with a reboot.
+    vm.reboot()
+
+    after = [line for line in fingerprint(vm).splitlines() if not line.startswith(OURS)]
+
+    assert list(difflib.unified_diff(before.splitlines(), after, "before", "after", lineterm="", n=0)) == []
+    assert vm.root("systemctl --failed --no-legend --plain") == ""
