@@ -2,6 +2,7 @@
 SHELL := /bin/sh
 STACK ?= demo
 SUPPLY ?=
+VM_SUITE ?= bookworm
 PYTHON := .venv/bin/python
 CLI := $(PYTHON) -m infra.cli
 ENGINE_REQUIREMENTS := supply/images/trader/requirements.txt
@@ -10,7 +11,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 BEGUN := $(shell date +%s)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up down purge status drift preview logs images lock test test-tools check unit contract molecule stack bench pythons clean-room
+.PHONY: help venv up down purge status drift preview logs images lock test test-tools check unit contract molecule stack vm vm-lynis bench pythons docs clean-room
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,7 +49,7 @@ images: venv ## pull or build the stack's images beforehand
 lock: venv ## write requirements.txt and catalogue.lock anew (needs the network)
 	@scripts/lock.sh
 
-test: test-tools check molecule ## everything that can be proven on this machine
+test: test-tools check molecule vm ## everything that can be proven on this machine
 	@$(PYTHON) -m pytest tests/unit tests/contract tests/e2e
 
 test-tools:
@@ -68,16 +69,30 @@ unit: test-tools ## tests without Docker, under a minute
 contract: test-tools ## the supply and the Docker provider against a real daemon
 	@$(PYTHON) -m pytest tests/contract
 
-molecule: test-tools ## every role in a systemd container
+molecule: test-tools ## every role in systemd containers of Debian 12, those of the host on Debian 13 too
 	@tests/molecule/run.sh
+	@MOLECULE_SUITE=trixie tests/molecule/run.sh --controls
 
 stack: test-tools ## whole stacks: drift, data safety, faults
 	@$(PYTHON) -m pytest tests/e2e
+
+# What the machine's outcome depends on: all that is placed on it, run on it, or looks at it.
+VM_INPUTS := catalogue.yml Pulumi.yaml Pulumi.demo.yaml ansible.cfg site.yml playbooks plugins roles inventories infra supply src \
+	scripts requirements.txt tests/vm tests/controls.py tests/molecule/fingerprint.sh
+
+vm: test-tools ## harden, reboot, attack and undo a virtual machine; VM_SUITE=trixie for Debian 13
+	@CROWSNEST_VM_SUITE=$(VM_SUITE) $(PYTHON) -m tests.passed vm-$(VM_SUITE) $(VM_INPUTS) -- $(PYTHON) -m pytest -v tests/vm
+
+vm-lynis: test-tools ## Lynis on a hardened virtual machine: version, index, and what it still suggests
+	@CROWSNEST_VM_SUITE=$(VM_SUITE) $(PYTHON) -m tests.vm.lynis
 
 bench: test-tools ## cost of log calls, metrics and alerts as ratios on this machine
 	@$(PYTHON) -m tests.bench.bench_logs cost
 	@$(PYTHON) -m tests.bench.bench_metrics
 	@$(PYTHON) -m tests.bench.bench_alerts
+
+docs: venv ## write what is derived: README of each role, the control matrix
+	@$(PYTHON) scripts/role_docs.py
 
 pythons: venv ## the library's tests on other Python versions: PYTHONS="python3.12 /path/to/python3.13"
 	@scripts/test_pythons.sh $(PYTHONS)

@@ -2,7 +2,7 @@
 # What the tests need beyond `make up`: a Docker engine, the build tools, and a local image registry to pull from.
 set -eu
 cd "$(dirname "$0")/.."
-if ! docker info >/dev/null 2>&1 || ! command -v mmdebstrap >/dev/null; then
+if ! docker version >/dev/null 2>&1 || ! command -v mmdebstrap >/dev/null; then
     .venv/bin/ansible-playbook playbooks/docker.yml -e stack=full -e supply=packages
 fi
 missing=""

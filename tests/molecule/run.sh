@@ -46,7 +46,7 @@ scenario() {
     if [ $status -eq 0 ] && grep -q "NOT RUN" "$logs/$role.log"; then
         cat "$logs/$role.log"
     elif [ $status -eq 0 ]; then
-        echo "$role: passed in $((SECONDS - started)) s; $(grep -E '^=+ .*passed' "$logs/$role.log" | tail -1 | tr -d =)"
+        echo "$role: passed in $((SECONDS - started)) s; $(grep -E '^=+ .*passed|^mutations killed' "$logs/$role.log" | tr -d = | paste -s -d ';')"
     else
         sed "s/^/$role | /" "$logs/$role.log"
         echo "$role: FAILED (exit status $status) in $((SECONDS - started)) s"

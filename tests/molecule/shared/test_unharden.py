@@ -1,6 +1,6 @@
 """Holds for every role that can be undone: afterwards the machine is as it was before the first converge.
 
-Runs last: what comes after it would find an unhardened machine.
+Runs after the role's own tests: what comes after it finds an unhardened machine.
 """
 
 import os

@@ -2,15 +2,17 @@
 
 A pytest plugin that runs the roles' tests in another order: for every mutation of every control (``tests/controls.py``) the
 files are saved, the control is undone, its tests run until one fails, files are put back and applied. At the end all tests run
-once more, to see that everything is whole again.
+once more, to see that everything is whole again. A control is undone where it is proven, at its tier (CROWSNEST_TIER).
 
-    python -m pytest -p tests.vm.mutation roles --hosts=vm://vm --ssh-config=FILE [--control ID]
+    python -m pytest -p tests.mutation roles/ssh/molecule/default/tests --hosts=docker://NAME [--control ID]
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import subprocess
 import time
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass
@@ -21,7 +23,10 @@ import testinfra
 from _pytest.runner import runtestprotocol
 
 from tests.controls import Control, Mutation, controls
+from tests.figures import figure
 from tests.vm.shell import ConnectionLostError
+
+TIER = os.environ.get("CROWSNEST_TIER", "container")
 
 KEPT = "/run/crowsnest-mutation"
 KILLED, SURVIVED, BROKEN, UNTESTED = "killed", "SURVIVED", "BROKEN", "UNTESTED"
@@ -60,6 +65,20 @@ class Machine:
             kept = f"{KEPT}/{number}"
             lines.append(f"if test -e {kept}; then cp --preserve=all {kept} {path}; else rm -f {path}; fi")
         return self.run("\n".join([*lines, mutation.redo]))
+
+
+def judge(done: subprocess.CompletedProcess[str], report: Path) -> None:
+    """Keep the figure of a run with this plugin, and fail when a mutation survived or a test failed at the end.
+
+    Raises:
+        AssertionError: with what the run said.
+    """
+    assert report.exists(), done.stdout[-8000:] + done.stderr[-2000:]
+    outcomes = [Outcome(**row) for row in json.loads(report.read_text(encoding="utf-8"))]
+    figure("mutations killed", f"{sum(outcome.result == KILLED for outcome in outcomes)} of {len(outcomes)}")
+    others = [_line(outcome) for outcome in outcomes if outcome.result != KILLED]
+    assert others == [], "\n".join(others)
+    assert done.returncode == 0, done.stdout[-8000:]
 
 
 def _numbered(files: list[str]) -> list[tuple[int, str]]:
@@ -118,8 +137,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     for control in controls():
         if control.role not in roles or (config.getoption("control") and control.id not in config.getoption("control")):
             continue
-        if control.container_only:
-            say(f"{control.id} not undone here: {control.container_only}")
+        if control.tier != TIER:
             continue
         for mutation in control.mutations:
             begun = time.monotonic()
