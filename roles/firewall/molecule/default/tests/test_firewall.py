@@ -53,6 +53,8 @@ def test_exactly_the_allowed_doors_answer(host):
 
 @pytest.mark.control("firewall-05")
 def test_address_that_knocks_too_often_at_ssh_is_not_heard(host):
+    # What other tests knocked within the last minute counts, too.
+    host.check_output("nft flush set inet crowsnest ssh_new_ip")
     answered = sum(probe(host, "flood"))
 
     assert 30 <= answered < 45, f"{answered} of 60 connections in a moment"
