@@ -49,8 +49,10 @@ EXAMPLES = """
 CHOSEN = {"enabled": "enable", "disabled": "disable", "masked": "mask"}
 INSTALLED = ["dpkg-query", "--show", "--showformat", "${db:Status-Status} ${Package}\n"]
 APT = ["apt-get", "--yes", "--quiet", "--option", "DPkg::Lock::Timeout=120"]
-# What another package merely recommends does not keep a package that was not there before.
-AUTOREMOVE = [f"--option=APT::AutoRemove::{kind}Important=false" for kind in ("Recommends", "Suggests")]
+DEPENDENCIES = [
+    "apt-cache", "depends", "--recurse", "--installed",
+    *(f"--no-{kind}" for kind in ("recommends", "suggests", "conflicts", "breaks", "replaces", "enhances")),
+]  # fmt: skip
 
 
 class RollbackPoint:
@@ -168,15 +170,25 @@ class RollbackPoint:
         extra = [name for name in sorted(self.installed()) if self.kept.get("packages", {}).get(name) is False]
         if not extra:
             return
+        # Not apt's autoremove: it leaves what another package merely recommends, or could do without, and it takes along
+        # what an administrator has stopped needing.
+        needed = {line for line in self.run(*DEPENDENCIES, *extra).splitlines() if not line.startswith((" ", "<"))}
+        automatic = set(self.run("apt-mark", "showauto").splitlines())
         self.run(*APT, "purge", *extra)
-        unneeded = {
-            line.split()[1]
-            for line in self.run(*APT, *AUTOREMOVE, "--simulate", "autoremove").splitlines()
-            if line.startswith("Remv ")
-        }
-        unneeded -= set(self.kept["all_packages"])
-        if unneeded:
+        came_along = (needed & automatic & self.installed()) - set(self.kept["all_packages"])
+        if unneeded := self.without_others(came_along):
             self.run(*APT, "purge", *sorted(unneeded))
+
+    def without_others(self, names: set[str]) -> set[str]:
+        """Those that can go while everything else stays."""
+
+        def taken_along(*some: str) -> set[str]:
+            lines = self.run(*APT, "--simulate", "purge", *some).splitlines()
+            return {line.split()[1] for line in lines if line.startswith(("Purg ", "Remv "))}
+
+        if not names or taken_along(*sorted(names)) <= names:
+            return names
+        return {name for name in names if taken_along(name) <= names}
 
     def install_packages(self) -> None:
         """Packages that were there, and that one of the role's took the place of."""
