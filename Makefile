@@ -49,7 +49,7 @@ images: venv ## pull or build the stack's images beforehand
 lock: venv ## write requirements.txt and catalogue.lock anew (needs the network)
 	@scripts/lock.sh
 
-test: test-tools check molecule vm ## everything that can be proven on this machine
+test: test-tools check molecule ## everything that can be proven on this machine
 	@$(PYTHON) -m pytest tests/unit tests/contract tests/e2e
 
 test-tools:
