@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
+import pytest
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -64,6 +65,11 @@ def controls() -> tuple[Control, ...]:
     for path in sorted((ROOT / "roles").glob("*/meta/controls.yml")):
         rows += [Control.model_validate(row) for row in yaml.safe_load(path.read_text(encoding="utf-8"))["controls"]]
     return tuple(rows)
+
+
+def controls_of(item: pytest.Item) -> set[str]:
+    """Ids of the controls that a collected test proves, by its marks."""
+    return {identifier for mark in item.iter_markers("control") for identifier in mark.args}
 
 
 @cache

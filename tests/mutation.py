@@ -22,7 +22,7 @@ import pytest
 import testinfra
 from _pytest.runner import runtestprotocol
 
-from tests.controls import Control, Mutation, controls
+from tests.controls import Control, Mutation, controls, controls_of
 from tests.figures import figure
 from tests.vm.shell import ConnectionLostError
 
@@ -129,16 +129,18 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
         return None
     tests: dict[str, list[pytest.Item]] = defaultdict(list)
     for item in session.items:
-        for identifier in {identifier for mark in item.iter_markers("control") for identifier in mark.args}:
+        for identifier in controls_of(item):
             tests[identifier].append(item)
     roles = {Path(item.path).parents[3].name for item in session.items}
     machine, outcomes = Machine(config), []
     say = config.pluginmanager.get_plugin("terminalreporter").write_line
-    for control in controls():
-        if control.role not in roles or (config.getoption("control") and control.id not in config.getoption("control")):
-            continue
-        if control.tier != TIER:
-            continue
+    wanted = config.getoption("control")
+    chosen = [
+        control
+        for control in controls()
+        if control.tier == TIER and control.role in roles and (not wanted or control.id in wanted)
+    ]
+    for control in chosen:
         for mutation in control.mutations:
             begun = time.monotonic()
             result, why = _attempt(control, mutation, tests[control.id], machine)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.controls import controls_of
+
 _OUTCOMES: dict[str, dict[str, str]] = defaultdict(dict)
 _CONTROLS = "controls"
 
@@ -15,8 +17,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    ids = sorted({identifier for mark in item.iter_markers("control") for identifier in mark.args})
-    item.user_properties.append((_CONTROLS, ids))
+    item.user_properties.append((_CONTROLS, sorted(controls_of(item))))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
