@@ -78,7 +78,7 @@ stack: test-tools ## whole stacks: drift, data safety, faults
 
 # What the machine's outcome depends on: all that is placed on it, run on it, or looks at it.
 VM_INPUTS := catalogue.yml Pulumi.yaml Pulumi.demo.yaml ansible.cfg site.yml playbooks plugins roles inventories infra supply src \
-	scripts requirements.txt tests/vm tests/controls.py tests/molecule/fingerprint.sh
+	scripts requirements.txt tests/vm tests/controls.py tests/mutation.py tests/figures.py tests/molecule/fingerprint.sh
 
 vm: test-tools ## harden, reboot, attack and undo a virtual machine; VM_SUITE=trixie for Debian 13
 	@CROWSNEST_VM_SUITE=$(VM_SUITE) $(PYTHON) -m tests.passed vm-$(VM_SUITE) $(VM_INPUTS) -- $(PYTHON) -m pytest -v tests/vm

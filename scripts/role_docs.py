@@ -75,7 +75,7 @@ def control_rows(rows: list[Control]) -> list[tuple[object, ...]]:
 
 
 LEGEND = """T1: proven in a systemd container by Molecule; T3: on a virtual machine by `make vm`, which runs the tests of both
-tiers after a reboot and undoes every control in turn to see its test fail.
+tiers after a reboot. Each control is undone in turn at its tier, to see its test fail.
 
 CIS: recommendations of the CIS Debian Linux 12 Benchmark 1.1.0, unless named otherwise; the others are controls of dev-sec's
 baselines."""
