@@ -7,7 +7,6 @@ do not). ``python -m tests.vm.image [SUITE]`` builds what is missing and says wh
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import inspect
 import os
@@ -15,7 +14,6 @@ import platform
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -125,31 +123,25 @@ def build(suite: str, say: Say) -> Disks:
     if os.geteuid() != 0:
         raise SystemExit("the virtual machine is built, and has its network, as root")
     require_tools(say)
-    root = caches.default().folder("vm")
-    with (root / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        for leftover in root.glob(".building-*"):
-            caches.remove(leftover)
-        folder = _kept(root, f"{suite}-", _system_key(suite), lambda target: _build_system(suite, target, say))
-        references = _images(say)
-        images_folder = _kept(
-            root, "docker-", _hash(*references, _recipe(_build_docker)), lambda target: _build_docker(references, target, say)
-        )
-    return Disks(suite, folder, images_folder / "docker.raw")
+    # These hold the cache themselves while they build, so they come before it is held here.
+    engine, references = tools.engine("packages", say), _images(say)
+    cache = caches.default()
+    with cache.locked(say):
+        system = _kept(cache, f"vm-{suite}", _system_key(suite), lambda target: _build_system(suite, engine, target, say))
+        key = _hash(*references, _recipe(_build_docker))
+        images_folder = _kept(cache, "vm-docker", key, lambda target: _build_docker(references, target, say))
+    return Disks(suite, system, images_folder / "docker.raw")
 
 
-def _kept(root: Path, prefix: str, key: str, make: Callable[[Path], None]) -> Path:
-    """The folder with this key; made when missing, and then the older ones with this prefix go."""
-    final = root / f"{prefix}{key}"
+def _kept(cache: caches.Cache, name: str, key: str, make: Callable[[Path], None]) -> Path:
+    """The artifact with this key, a folder; made when missing. What else is written beside it goes when the cache is let go."""
+    final = cache.artifact(name, key)
     if not final.exists():
-        with tempfile.TemporaryDirectory(dir=root, prefix=".building-") as scratch:
-            target = Path(scratch) / "result"
-            target.mkdir()
-            make(target)
-            target.rename(final)
-        for path in root.glob(f"{prefix}*"):
-            if path != final:
-                caches.remove(path)
+        with cache.writing(final) as scratch:
+            scratch.mkdir()
+            make(scratch)
+        cache.prune(name, "")
+    caches.use(final)
     return final
 
 
@@ -184,7 +176,7 @@ def _timed(what: str, say: Say) -> Iterator[None]:
     say(f"image: {what}: {time.monotonic() - begun:.0f} s")
 
 
-def _build_system(suite: str, target: Path, say: Say) -> None:
+def _build_system(suite: str, engine: Path, target: Path, say: Say) -> None:
     tree = target.parent / "tree"
     with _timed(f"{len(packages(suite))} Debian packages of {suite}", say):
         options = target.parent / "apt.conf"
@@ -207,7 +199,7 @@ def _build_system(suite: str, target: Path, say: Say) -> None:
         key = (target / "id_ed25519.pub").read_text(encoding="ascii").strip()
         values = {"ADMIN": ADMIN, "ADMIN_KEY": key, "ADDRESS": ADDRESS, "ADDRESS6": ADDRESS6}
         _run(*PRIVATE_MOUNTS, "sh", HERE / "customize.sh", tree, env={**os.environ, **values})
-    _place_engine(tree, say)
+    _place_engine(tree, engine)
     for name, kept in (
         ("boot/vmlinuz-*", "vmlinuz"),
         ("boot/initrd.img-*", "initrd"),
@@ -218,9 +210,9 @@ def _build_system(suite: str, target: Path, say: Say) -> None:
         _make_disk(tree, target / "system.raw", SYSTEM_MB)
 
 
-def _place_engine(tree: Path, say: Say) -> None:
+def _place_engine(tree: Path, command: Path) -> None:
     """The Pulumi engine, where the machine's own supply looks for it."""
-    command, cache = tools.engine("packages", say), caches.default().root
+    cache = caches.default().root
     inside = (
         Path("/var/cache/crowsnest") / command.relative_to(cache)
         if command.is_relative_to(cache)
