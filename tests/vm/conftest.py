@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -45,6 +45,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.timeout(2 * ANSIBLE_SECONDS))
     mine.sort(key=lambda item: STORY.index(item.path.stem))
     items[:] = [item for item in items if item not in mine] + mine
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What a failed test says ends with what the machine's kernel said."""
+    report = yield
+    if report.failed and isinstance(machine := getattr(item, "funcargs", {}).get("vm"), Machine):
+        report.sections.append(("the machine's console", machine.console_tail()))
+    return report
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

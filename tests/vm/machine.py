@@ -96,6 +96,10 @@ class Machine:
         assert not check or status == 0, f"{command}: exit status {status}\n{text}{errors.decode(errors='replace')}"
         return text.rstrip("\n")
 
+    def console_tail(self, lines: int = 30) -> str:
+        """The last lines that the machine's kernel and boot wrote."""
+        return "\n".join(self.console.read_text(errors="replace").splitlines()[-lines:])
+
     @property
     def ended(self) -> bool:
         """Whether there is no machine to wait for."""
@@ -113,9 +117,8 @@ class Machine:
             if answer.returncode == 0 and (boot := answer.stdout.strip()) != not_boot:
                 return boot
             time.sleep(3)  # a hardened machine drops who asks too often
-        tail = "\n".join(self.console.read_text(errors="replace").splitlines()[-30:])
         said = (self.folder / "qemu.log").read_text(errors="replace")
-        raise TimeoutError(f"no login in {seconds} s; qemu said: {said}\nthe console's end:\n{tail}")
+        raise TimeoutError(f"no login in {seconds} s; qemu said: {said}\nthe console's end:\n{self.console_tail()}")
 
     def reboot(self) -> None:
         """Reboot as an administrator would, and wait for the new boot."""

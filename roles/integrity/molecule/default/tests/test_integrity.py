@@ -13,7 +13,7 @@ WATCHED = [
 ]  # fmt: skip
 NOT_WATCHED = [
     "/etc/mtab", "/etc/resolv.conf", "/usr/lib/modules/6.1/modules.dep", "/usr/share/doc/x", "/home/x", "/var/log/syslog",
-    "/var/lib/docker/overlay2/x", "/var/lib/crowsnest/data/x",
+    "/var/lib/docker/overlay2/x", "/var/lib/crowsnest/data/x", "/opt/crowsnest/.venv/bin/python",
 ]  # fmt: skip
 FULL = {"ftype", "p", "u", "g", "s", "l", "acl", "xattrs", "caps", "sha512"}
 
@@ -72,7 +72,7 @@ def test_only_root_reads_the_notes(host):
 @pytest.mark.control("integrity-05")
 def test_reading_is_last_in_line_and_confined(host):
     wanted = {
-        "Nice=19", "IOSchedulingClass=3", "CapabilityBoundingSet=cap_dac_read_search",
+        "Nice=19", "CPUWeight=idle", "IOSchedulingClass=3", "CapabilityBoundingSet=cap_dac_read_search",
         "NoNewPrivileges=yes", "PrivateNetwork=yes", "ProtectSystem=strict", "UMask=0077",
     }  # fmt: skip
     names = ",".join(line.split("=")[0] for line in wanted)
