@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import msgspec
 
-REDACTED: Final = "[redacted]"
-PNL_MASK: Final = "[not logged: pnl]"
+from crowsnest.logs import _secrets
+from crowsnest.logs._secrets import PNL_MASK, REDACTED, TextRule
 
 MAX_TEXT_CHARS: Final = 64 * 1024
 """Longer texts lose their middle; a traceback says most at both ends."""
@@ -31,62 +31,19 @@ _BYTES = (bytes, bytearray, memoryview)
 _MAX_CACHED_NAMES = 4096
 _INT_LIMIT = 1 << 63
 
-# Names are compared as words joined by `_`: `apiKey`, `API-KEY` and `api_key` are one name.
-_SECRET_NAME = re.compile(
-    r"pass(?:word|wd|phrase|code)|(?:^|_)pwd(?:_|$)|secret|(?:^|_)tokens?$|(?:^|_)api_?keys?|(?:^|_)(?:access|private|secret"
-    r"|signing|encryption|listen|license|ssh)_?keys?(?:_|$)|authori[sz]ation|(?:^|_)auth$|credential|cookie|(?:^|_)session_?id$"
-    r"|(?:^|_)(?:bearer|jwt|mnemonic|seed_phrase|webhook_url)(?:_|$)"
-)
-_PNL_NAME = re.compile(r"(?:^|_)[ur]?p_?n_?l(?:_|$)|profit_(?:and_)?loss")
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_NOT_WORD = re.compile(r"[^a-z0-9]+")
-
-# One search for what any pattern below needs; most texts hold none of it and are done.
-_TRIGGER = re.compile(
-    r"(?i)pass|pwd|secret|token|key|auth|bearer|basic|cookie|credential|session|jwt|mnemonic|seed|://|-----begin|akia|asia|xox"
-    r"|gh[pousr]_|github_pat|webhook|\bsk[-_]|aiza|eyj|\d{6}:[\w-]|pnl|p&l|profit"
-)
-_NAME_IN_TEXT = (
-    r"(?<![\w-])(?P<name>[\w.-]{0,64}?(?:pass(?:word|wd|phrase|code)|secret|api[_-]?key|access[_-]?key|private[_-]?key"
-    r"|signing[_-]?key|encryption[_-]?key|listen[_-]?key|license[_-]?key|ssh[_-]?key|credential|session[_-]?id|mnemonic"
-    r"|seed[_-]?phrase|webhook[_-]?url|bearer|cookie|authori[sz]ation)[\w.-]{0,64}|[\w.-]{0,64}?(?:token|pwd|jwt)s?"
-    r"|(?:[\w.-]{0,64}[_-])?auth)"
-)
-# A value ends at its closing quote, else at the next blank; one that opens a bracket takes the rest of its line. A quote
-# after any number of backslashes does not close: text within text is escaped more than once.
-_VALUE_IN_TEXT = (
-    r"(?:(?P<esc>\\+[\"']).*?(?:(?<!\\)(?P=esc)|\Z)|[bru]{0,2}\"(?:[^\"\\]|\\+[^\\])*(?:\"|\\*\Z)"
-    r"|[bru]{0,2}'(?:[^'\\]|\\+[^\\])*(?:'|\\*\Z)|[\[{(][^\r\n]*|[^\s\"'\\]\S*)"
-)
+_SECRET_NAME = re.compile(_secrets.SECRET_NAME)
+_PNL_NAME = re.compile(_secrets.PNL_NAME)
+_CAMEL = tuple(re.compile(pattern) for pattern in _secrets.CAMEL)
+_NOT_WORD = re.compile(_secrets.NOT_WORD)
+_TRIGGER = re.compile(_secrets.TRIGGER)
 
 
-def _pattern(pattern: str, replacement: str = REDACTED) -> tuple[re.Pattern[str], str]:
-    return re.compile(pattern), replacement
+def _compiled(rule: TextRule) -> tuple[re.Pattern[str], str]:
+    return re.compile(rule.pattern), rf"\1{rule.mask}\2"
 
 
-# Every pattern starts at a fixed text or a word's edge: a scan is linear in the text, whatever is logged.
-_SECRET_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
-    _pattern(r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\Z)"),
-    _pattern(r"(?i)https://hooks\.slack(?:-gov)?\.com/[^\s\"'<>\\]+", f"https://hooks.slack.com/{REDACTED}"),
-    _pattern(r"(?i)https://(?:\w+\.)?discord(?:app)?\.com/api/webhooks/[^\s\"'<>\\]+", f"https://discord.com/{REDACTED}"),
-    _pattern(r"(?<=://)[^\s/\"'<>]*@", f"{REDACTED}@"),
-    _pattern(r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie)(\\*[\"']?[ \t]*[:=][ \t]*)[^\r\n]*", rf"\1\2{REDACTED}"),
-    _pattern(r"(?i)\bbearer[ \t]+[^\s\"'<>\\]{6,}", f"Bearer {REDACTED}"),
-    _pattern(r"(?i)\bbasic[ \t]+[a-z0-9+/_-]{6,}={1,2}", f"Basic {REDACTED}"),
-    _pattern(
-        rf"(?is){_NAME_IN_TEXT}(?P<sep>\\*[\"']?[ \t]*(?:=>|:=|=|:)[ \t]*){_VALUE_IN_TEXT}", rf"\g<name>\g<sep>{REDACTED}"
-    ),
-    _pattern(r"(?<!\d)\d{6,12}:[A-Za-z0-9_-]{30,}"),  # Telegram bot
-    _pattern(r"(?<![A-Za-z0-9])(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Za-z0-9])"),  # AWS access key id
-    _pattern(r"\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}"),
-    _pattern(r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}|\bxapp-[A-Za-z0-9-]{10,}"),
-    _pattern(r"\bsk[-_][A-Za-z0-9_-]{16,}|\bAIza[A-Za-z0-9_-]{30,}"),
-    _pattern(r"\beyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?"),  # JWT
-)
-_PNL_PATTERN = re.compile(
-    r"(?i)(?<![\w.-])(?P<name>(?:[\w.-]{0,64}[_.-])?[ur]?(?:pnl|p&l|profit and loss)(?:[_.-]\w{0,64})?[\"']?)"
-    r"(?P<sep>[ \t]*(?:[:=]|is|of|was)?[ \t]*)[-+(]?[$€£]?[ \t]?[-+]?\d[\d,._eE+-]*(?:[ \t]?[%)])?"
-)
+_SECRET_PATTERNS = tuple(map(_compiled, _secrets.SECRET_RULES))
+_PNL_PATTERN, _PNL_REPLACEMENT = _compiled(_secrets.PNL_RULE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +91,7 @@ class Redactor:
             for pattern, replacement in _SECRET_PATTERNS:
                 text = pattern.sub(replacement, text)
             if self._mask_pnl:
-                text = _PNL_PATTERN.sub(rf"\g<name>\g<sep>{PNL_MASK}", text)
+                text = _PNL_PATTERN.sub(_PNL_REPLACEMENT, text)
         for pattern in self._own_patterns:
             text = pattern.sub(REDACTED, text)
         # Cut after the replacements: a cut secret is not recognised.
@@ -234,4 +191,6 @@ def _text_of_key(key: object) -> str:
 
 
 def _words(name: str) -> str:
-    return _NOT_WORD.sub("_", _CAMEL.sub("_", name).lower()).strip("_")
+    for pattern in _CAMEL:
+        name = pattern.sub(r"\1_\2", name)
+    return _NOT_WORD.sub("_", name.lower()).strip("_")
