@@ -45,7 +45,7 @@ class TextRule:
 
 
 # Names of fields, as words in lower case joined by `_`: `apiKey`, `API-KEY` and `api_key` are one name.
-SECRET_NAME: Final = (
+HIDDEN_NAME: Final = (
     r"pass(?:word|wd|phrase|code)|(?:^|_)pwd(?:_|$)|secret|(?:^|_)tokens?$|(?:^|_)api_?keys?|(?:^|_)(?:access|private|secret"
     r"|signing|encryption|listen|license|ssh)_?keys?(?:_|$)|authori[sz]ation|(?:^|_)auth$|credential|cookie|(?:^|_)session_?id$"
     r"|(?:^|_)(?:bearer|jwt|mnemonic|seed_phrase|webhook_url)(?:_|$)"
@@ -59,7 +59,7 @@ NOT_WORD: Final = r"[^a-z0-9]+"
 # One search for what any rule below needs; most texts hold none of it and are done.
 TRIGGER: Final = (
     r"(?i)pass|pwd|secret|token|key|auth|bearer|basic|cookie|credential|session|jwt|mnemonic|seed|://|-----begin|akia|asia|xox"
-    r"|gh[pousr]_|github_pat|webhook|\bsk[-_]|aiza|eyj|[0-9]{6}:[A-Za-z0-9_-]|pnl|p&l|profit"
+    r"|gh[pousr]_|github_pat|webhook|\bsk[-_]|aiza|eyj|[0-9]{6}:[A-Za-z0-9_-]|p_?n_?l|p&l|profit"
 )
 
 _WORD = r"[A-Za-z0-9_.-]{0,64}"
@@ -93,9 +93,7 @@ SECRET_RULES: Final = (
         flags="s",
     ),
     TextRule("slack_webhook", r"https://hooks\.slack(?:-gov)?\.com/", r"[^\s\"'<>\\]+", flags="i"),
-    TextRule(
-        "discord_webhook", r"https://(?:[a-z0-9-]+\.)?discord(?:app)?\.com/api/webhooks/", r"[^\s\"'<>\\]+", flags="i"
-    ),
+    TextRule("discord_webhook", r"https://(?:[a-z0-9-]+\.)?discord(?:app)?\.com/api/webhooks/", r"[^\s\"'<>\\]+", flags="i"),
     TextRule("url_credentials", "://", r"[^\s/\"'<>]*", "@"),
     TextRule(
         "http_header",

@@ -31,7 +31,7 @@ _BYTES = (bytes, bytearray, memoryview)
 _MAX_CACHED_NAMES = 4096
 _INT_LIMIT = 1 << 63
 
-_SECRET_NAME = re.compile(_secrets.SECRET_NAME)
+_SECRET_NAME = re.compile(_secrets.HIDDEN_NAME)
 _PNL_NAME = re.compile(_secrets.PNL_NAME)
 _CAMEL = tuple(re.compile(pattern) for pattern in _secrets.CAMEL)
 _NOT_WORD = re.compile(_secrets.NOT_WORD)
