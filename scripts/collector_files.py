@@ -16,6 +16,7 @@ from crowsnest.logs.drops import DEFAULT_DROP_RULES, DropRule
 from tests.containers.lines import Line, lines
 
 ROOT = Path(__file__).resolve().parent.parent
+ALLOY = ROOT / "roles/alloy/files/containers.alloy"
 PROGRAM = ROOT / "roles/vector/files/container.vrl"
 VECTOR_TESTS = ROOT / "roles/vector/files/tests.json"
 # The transform of vector.yaml.j2 that runs the program.
@@ -25,18 +26,17 @@ RECORD = "record"
 
 
 def section(text: str, name: str, content: str) -> str:
-    """`text` with what stands between the marks of this name replaced, indented as the marks are.
+    """`text` with the lines between the marks of this name replaced, indented as the marks are.
 
     Raises:
         ValueError: there are no such marks.
     """
-    marks = rf"^(?P<indent> *)(?P<mark>#|//) begin generated: {name}\n.*?^ *(?:#|//) end generated: {name}\n"
-    found = re.search(marks, text, re.MULTILINE | re.DOTALL)
+    marks = rf"(?P<begin>^(?P<indent> *)\S.*begin generated: {name}.*\n)(?s:.*?)(?P<end>^ *\S.*end generated: {name}.*\n)"
+    found = re.search(marks, text, re.MULTILINE)
     if found is None:
         raise ValueError(f"no section {name!r}")
-    indent, mark = found["indent"], found["mark"]
-    block = [f"{mark} begin generated: {name}", *content.splitlines(), f"{mark} end generated: {name}"]
-    return text[: found.start()] + "".join(f"{indent}{line}\n" for line in block) + text[found.end() :]
+    lines = "".join(f"{found['indent']}{line}".rstrip() + "\n" for line in content.splitlines())
+    return text[: found.start()] + found["begin"] + lines + found["end"] + text[found.end() :]
 
 
 def vrl_regex(pattern: str) -> str:
@@ -50,7 +50,7 @@ def by_path(pattern: str) -> str:
     return re.sub(r"\$(?=\||$)", r"(?:\\.|$)", opened)
 
 
-def vrl_secrets() -> str:
+def vrl_mask() -> str:
     """VRL that masks `value` by the field's `path`, else by what its text looks like."""
 
     def replaced(rule: TextRule) -> str:
@@ -87,9 +87,77 @@ def vrl_drop_rule(rule: DropRule = HEALTH_CHECK) -> str:
     )
 
 
+def _selector(shape: str, pattern: str) -> str:
+    return json.dumps(f'{{shape="{shape}"}} |~ `{pattern}`', ensure_ascii=False)
+
+
+def _alloy_replace(rule: TextRule) -> str:
+    """A stage that replaces what its only group captures."""
+    flags = f"(?{rule.flags})" if rule.flags else ""
+    after = f"(?:{rule.after})" if rule.after else ""
+    expression = f"{flags}(?:{rule.before})({rule.secret}){after}"
+    return f'stage.replace {{\n  expression = `{expression}`\n  replace    = "{rule.mask}"\n}}'
+
+
+def alloy_secrets_in_text() -> str:
+    """The inside of a match block that replaces secrets in a text."""
+    stages = map(_alloy_replace, (*_secrets.SECRET_RULES, _secrets.PNL_RULE))
+    return "\n\n".join([f"selector = {_selector('text', _secrets.TRIGGER)}", *stages])
+
+
+def alloy_drop_rule(rule: DropRule = HEALTH_CHECK) -> str:
+    """Stages that drop what the rule names, by the message or the field `action`."""
+
+    def drop(source: str, expression: str) -> str:
+        return (
+            f'stage.drop {{\n  source              = "{source}"\n  expression          = `{expression}`\n'
+            f'  drop_counter_reason = "{rule.name}"\n}}'
+        )
+
+    whole = f"(?i)^(?:{'|'.join(sorted(rule.events))})$"
+    return "\n\n".join([drop("said", rule.pattern), drop("said", whole), drop("own_action", whole)])
+
+
+def _go(text: str) -> str:
+    """A text as a constant of a Go template."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def alloy_mask() -> str:
+    """Part of a Go template that masks `$value` by the field's `$path`, else by what its text looks like."""
+
+    def replaced(rule: TextRule) -> str:
+        return f"{{{{- $value = regexReplaceAll {_go(rule.pattern)} $value {_go(f'${{1}}{rule.mask}${{2}}')} -}}}}"
+
+    def named(pattern: str) -> str:
+        return f'and (not (kindIs "bool" $value)) (regexMatch {_go(by_path(pattern))} $path)'
+
+    return "\n".join(
+        [
+            *(f'{{{{- $path = regexReplaceAll {_go(pattern)} $path "${{1}}_${{2}}" -}}}}' for pattern in _secrets.CAMEL),
+            '{{- $path = regexReplaceAll "[^a-z0-9.]+" (lower $path) "_" -}}',
+            f"{{{{- if {named(_secrets.HIDDEN_NAME)} -}}}}",
+            f'  {{{{- $value = "{_secrets.REDACTED}" -}}}}',
+            f"{{{{- else if {named(_secrets.PNL_NAME)} -}}}}",
+            f'  {{{{- $value = "{_secrets.PNL_MASK}" -}}}}',
+            '{{- else if kindIs "string" $value -}}',
+            *(f"  {replaced(rule)}" for rule in (*_secrets.SECRET_RULES, _secrets.PNL_RULE)),
+            "{{- end -}}",
+        ]
+    )
+
+
+def alloy() -> str:
+    """Alloy's pipeline with its generated sections."""
+    text = section(ALLOY.read_text(encoding="utf-8"), "secrets in text", alloy_secrets_in_text())
+    text = section(text, "drop rule", alloy_drop_rule())
+    text = section(text, "suspects", f"selector = {_selector('json', _secrets.TRIGGER)}")
+    return section(text, "mask", alloy_mask())
+
+
 def program() -> str:
     """The VRL program with its generated sections."""
-    text = section(PROGRAM.read_text(encoding="utf-8"), "secrets", vrl_secrets())
+    text = section(PROGRAM.read_text(encoding="utf-8"), "mask", vrl_mask())
     return section(text, "drop rule", vrl_drop_rule())
 
 
@@ -118,7 +186,7 @@ def vector_tests() -> str:
 
 def files() -> dict[Path, str]:
     """Every generated file with the text it should have."""
-    return {PROGRAM: program(), VECTOR_TESTS: vector_tests()}
+    return {PROGRAM: program(), VECTOR_TESTS: vector_tests(), ALLOY: alloy()}
 
 
 if __name__ == "__main__":

@@ -184,12 +184,10 @@ def _volume_contradiction(load: Load, bytes_per_day: float) -> list[str]:
     raw = load.bytes_per_second * _SECONDS_PER_DAY
     if max(raw / bytes_per_day, bytes_per_day / raw) <= CONTRADICTION:
         return []
-    records_per_day = load.records_per_second * _SECONDS_PER_DAY
-    return [
-        f"{load.records_per_second:g} records/s of {load.bytes_per_record:g} bytes are {_size(raw)} a day, not "
-        f"{_size(bytes_per_day)}: that would be {bytes_per_day / records_per_day:.1f} bytes a record, or "
-        f"{bytes_per_day / load.bytes_per_record / _SECONDS_PER_DAY:.2g} records/s"
-    ]
+    other_size = bytes_per_day / (load.records_per_second * _SECONDS_PER_DAY)
+    other_rate = bytes_per_day / (load.bytes_per_record * _SECONDS_PER_DAY)
+    said = f"{load.records_per_second:g} records/s of {load.bytes_per_record:g} bytes are {_size(raw)} a day"
+    return [f"{said}, not {_size(bytes_per_day)}: that would be {other_size:.1f} bytes a record, or {other_rate:.2g} records/s"]
 
 
 def _size(count: float) -> str:

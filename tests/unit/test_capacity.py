@@ -72,8 +72,8 @@ def test_a_record_smaller_than_its_own_time_is_named() -> None:
 @pytest.mark.parametrize(
     ("values", "named"),
     [((0, 250, 14), "records_per_second"), ((-1, 250, 14), "records_per_second"),
-     ((float("nan"), 250, 14), "records_per_second"), ((10, float("inf"), 14), "bytes_per_record"), ((10, 300_000, 14), "skips lines"),
-     ((10, 250, 0.5), "at least one day"), ((10, 250, 0), "retention_days")],
+     ((float("nan"), 250, 14), "records_per_second"), ((10, float("inf"), 14), "bytes_per_record"),
+     ((10, 300_000, 14), "skips lines"), ((10, 250, 0.5), "at least one day"), ((10, 250, 0), "retention_days")],
 )  # fmt: skip
 def test_bad_input_is_refused_by_name(values: tuple[float, float, float], named: str) -> None:
     with pytest.raises(CapacityError, match=named):

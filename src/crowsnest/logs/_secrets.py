@@ -24,8 +24,6 @@ class TextRule:
         secret: pattern of what is replaced; no capturing group.
         after: pattern of what follows, kept; no capturing group.
         flags: of the pattern: `i` ignores case, `s` lets `.` match a line's end.
-        within_json: whether a match cannot reach over the end of a JSON string, so that the rule may be applied to a
-            whole line of JSON.
         mask: what is put in its place.
     """
 
@@ -34,7 +32,6 @@ class TextRule:
     secret: str
     after: str = ""
     flags: str = ""
-    within_json: bool = True
     mask: str = REDACTED
 
     @property
@@ -100,7 +97,6 @@ SECRET_RULES: Final = (
         r"\b(?:(?:proxy-)?authorization|(?:set-)?cookie)\\*[\"']?[ \t]*[:=][ \t]*",
         r"[^\r\n]*",
         flags="i",
-        within_json=False,
     ),
     TextRule("bearer", r"\bbearer[ \t]+", r"[^\s\"'<>\\]{6,}", flags="i"),
     TextRule("basic", r"\bbasic[ \t]+", r"[a-z0-9+/_-]{6,}={1,2}", flags="i"),
@@ -109,7 +105,6 @@ SECRET_RULES: Final = (
         rf"(?:^|[^A-Za-z0-9_-]){NAME_IN_TEXT}\\*[\"']?[ \t]*(?:=>|:=|=|:)[ \t]*",
         _VALUE,
         flags="is",
-        within_json=False,
     ),
     TextRule("telegram_bot", r"(?:^|[^0-9])", r"[0-9]{6,12}:[A-Za-z0-9_-]{30,}"),
     TextRule("aws_key_id", r"(?:^|[^A-Za-z0-9])", r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}", r"(?:\b|_)"),
@@ -123,6 +118,5 @@ PNL_RULE: Final = TextRule(
     rf"(?:^|[^A-Za-z0-9_.-]){_PNL_WORD}",
     r"[-+(]?[$€£]?[ \t]?[-+]?[0-9][0-9,._eE+-]*(?:[ \t]?[%)])?",
     flags="i",
-    within_json=False,
     mask=PNL_MASK,
 )
