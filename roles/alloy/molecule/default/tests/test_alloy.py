@@ -18,12 +18,13 @@ def test_both_files_were_checked(host):
     assert host.file("/run/alloy-was-called").content_string == "checked\nchecked\n"
 
 
-@pytest.mark.parametrize(("folder", "source", "log"), [("/etc/alloy", "file", True), ("/etc/alloy-journald", "journal", False)])
-def test_configuration_has_the_chosen_source_and_log(host, folder, source, log):
+@pytest.mark.parametrize(("folder", "source"), [("/etc/alloy", "file"), ("/etc/alloy-journald", "journal")])
+def test_configuration_has_the_chosen_source(host, folder, source):
     text = host.file(f"{folder}/config.alloy").content_string
 
     assert f'loki.source.{source} "containers"' in text
-    assert ("wal {" in text) is log
+    assert "max_backoff_retries = 0" in text
+    assert "wal {" not in text
     assert "docker.sock" not in text
     assert "_stream_fields=source,container_name,level" in text
 
