@@ -90,8 +90,14 @@ def vrl_drop_rule(rule: DropRule = HEALTH_CHECK) -> str:
     )
 
 
+def _go(text: str) -> str:
+    """A text as a constant of Go, which templates and selectors take."""
+    return json.dumps(text, ensure_ascii=False)
+
+
 def _selector(shape: str, pattern: str) -> str:
-    return json.dumps(f'{{shape="{shape}"}} |~ `{pattern}`', ensure_ascii=False)
+    """A selector of a match block; its parser takes no raw strings in Alloy 1.0."""
+    return f'`{{shape="{shape}"}} |~ {_go(pattern)}`'
 
 
 def _alloy_replace(rule: TextRule) -> str:
@@ -119,11 +125,6 @@ def alloy_drop_rule(rule: DropRule = HEALTH_CHECK) -> str:
 
     whole = f"(?i)^(?:{'|'.join(sorted(rule.events))})$"
     return "\n\n".join([drop("said", rule.pattern), drop("said", whole), drop("own_action", whole)])
-
-
-def _go(text: str) -> str:
-    """A text as a constant of a Go template."""
-    return json.dumps(text, ensure_ascii=False)
 
 
 def alloy_mask() -> str:
