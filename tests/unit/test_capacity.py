@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import json
+from pathlib import Path
 
 import pytest
 
@@ -130,3 +131,9 @@ def test_json_holds_the_same(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert tree["demand"]["raw_bytes_per_day"] == 216e6
     assert tree["contradictions"] == []
+
+
+def test_page_has_the_same_table() -> None:
+    page = Path(__file__).resolve().parents[2] / "docs/capacity.md"
+
+    assert coefficients_table() in page.read_text(encoding="utf-8"), "python -m crowsnest.capacity --coefficients"

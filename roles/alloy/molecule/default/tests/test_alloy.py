@@ -15,7 +15,7 @@ def test_files_are_readable_for_the_component_only(host, folder, name):
 
 
 def test_both_files_were_checked(host):
-    assert host.file("/run/alloy-was-called").content_string == "checked\nchecked\n"
+    assert host.file("/run/alloy-was-called").content_string.count("checked") >= 2
 
 
 @pytest.mark.parametrize(("folder", "source"), [("/etc/alloy", "file"), ("/etc/alloy-journald", "journal")])
