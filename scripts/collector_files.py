@@ -102,9 +102,8 @@ def _selector(shape: str, pattern: str) -> str:
 
 def _alloy_replace(rule: TextRule) -> str:
     """A stage that replaces what its only group captures."""
-    flags = f"(?{rule.flags})" if rule.flags else ""
     after = f"(?:{rule.after})" if rule.after else ""
-    expression = f"{flags}(?:{rule.before})({rule.secret}){after}"
+    expression = f"{rule.modifiers}(?:{rule.before})({rule.secret}){after}"
     return f'stage.replace {{\n  expression = `{expression}`\n  replace    = "{rule.mask}"\n}}'
 
 

@@ -37,8 +37,17 @@ class TextRule:
     @property
     def pattern(self) -> str:
         """The regular expression; its groups 1 and 2 are what is kept."""
-        flags = f"(?{self.flags})" if self.flags else ""
-        return f"{flags}({self.before})(?:{self.secret})({self.after})"
+        return f"{self.modifiers}({self.before})(?:{self.secret})({self.after})"
+
+    @property
+    def plain_pattern(self) -> str:
+        """The same without groups, which keep Python from skipping to where a match can begin."""
+        return f"{self.modifiers}{self.before}(?:{self.secret}){self.after}"
+
+    @property
+    def modifiers(self) -> str:
+        """The flags as they begin a pattern."""
+        return f"(?{self.flags})" if self.flags else ""
 
 
 # Names of fields, as words in lower case joined by `_`: `apiKey`, `API-KEY` and `api_key` are one name.

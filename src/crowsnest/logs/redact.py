@@ -11,7 +11,7 @@ import numbers
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import msgspec
@@ -38,12 +38,19 @@ _NOT_WORD = re.compile(_secrets.NOT_WORD)
 _TRIGGER = re.compile(_secrets.TRIGGER)
 
 
-def _compiled(rule: TextRule) -> tuple[re.Pattern[str], str]:
-    return re.compile(rule.pattern), rf"\1{rule.mask}\2"
+class _Replacement:
+    """A rule, compiled."""
+
+    def __init__(self, rule: TextRule) -> None:
+        self._search = re.compile(rule.plain_pattern).search
+        self._replace = partial(re.compile(rule.pattern).sub, rf"\1{rule.mask}\2")
+
+    def __call__(self, text: str) -> str:
+        return self._replace(text) if self._search(text) else text
 
 
-_SECRET_PATTERNS = tuple(map(_compiled, _secrets.SECRET_RULES))
-_PNL_PATTERN, _PNL_REPLACEMENT = _compiled(_secrets.PNL_RULE)
+_HIDE_SECRETS = tuple(map(_Replacement, _secrets.SECRET_RULES))
+_HIDE_PNL = _Replacement(_secrets.PNL_RULE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +95,10 @@ class Redactor:
     def text(self, text: str) -> str:
         """`text` with what looks like a secret replaced, and its middle cut out where too long."""
         if _TRIGGER.search(text):
-            for pattern, replacement in _SECRET_PATTERNS:
-                text = pattern.sub(replacement, text)
+            for hide in _HIDE_SECRETS:
+                text = hide(text)
             if self._mask_pnl:
-                text = _PNL_PATTERN.sub(_PNL_REPLACEMENT, text)
+                text = _HIDE_PNL(text)
         for pattern in self._own_patterns:
             text = pattern.sub(REDACTED, text)
         # Cut after the replacements: a cut secret is not recognised.
