@@ -137,7 +137,14 @@ def test_line_of_json_file_is_read() -> None:
 def test_id_stands_in_for_the_name_where_docker_does_not_write_it() -> None:
     event = READ_JSON_FILE.remap({"message": json.dumps({"log": "a", "stream": "stdout", "time": TIME}), "file": LOG_FILE})
 
-    assert (event["container_name"], event["partial"]) == ("0123456789ab", True)
+    assert event["container_name"] == "0123456789ab"
+
+
+@pytest.mark.parametrize(("log", "partial"), [("x" * 16384, True), ("x" * 16384 + "\n", False), ("the last line", False)])
+def test_line_that_docker_cut_is_told_from_one_without_an_end(log: str, partial: bool) -> None:
+    event = READ_JSON_FILE.remap({"message": json.dumps({"log": log, "stream": "stdout", "time": TIME}), "file": LOG_FILE})
+
+    assert event["partial"] is partial
 
 
 @pytest.mark.parametrize("text", ['{"log":"half', "", "null", "[]", '{"log": 5}', "\x00" * 100])
