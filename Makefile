@@ -91,8 +91,9 @@ bench: test-tools ## cost of log calls, metrics and alerts as ratios on this mac
 	@$(PYTHON) -m tests.bench.bench_metrics
 	@$(PYTHON) -m tests.bench.bench_alerts
 
-docs: venv ## write what is derived: README of each role, the control matrix
+docs: venv ## write what is derived: README of each role, the control matrix, the collectors' rules
 	@$(PYTHON) scripts/role_docs.py
+	@$(PYTHON) -m scripts.collector_files
 
 pythons: venv ## the library's tests on other Python versions: PYTHONS="python3.12 /path/to/python3.13"
 	@scripts/test_pythons.sh $(PYTHONS)

@@ -30,7 +30,7 @@ def record_of(text: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: path.name)
 def test_generated_file_is_up_to_date(path: Path) -> None:
-    assert path.read_text(encoding="utf-8") == files()[path], "run python -m scripts.collector_files"
+    assert path.read_text(encoding="utf-8") == files()[path], "run make docs"
 
 
 @pytest.mark.parametrize("line", lines(), ids=lambda line: line.name)
