@@ -104,3 +104,53 @@ def test_phases_are_named_after_their_playbooks(start, tmp_path):
     phases = json.loads((tmp_path / "phases.json").read_text())
     assert list(phases) == ["streaming"]
     assert phases["streaming"] > 0
+
+
+@pytest.fixture
+def packages(tmp_path):
+    """Run a playbook with one debian_packages task, where dpkg knows bash and has removed vim. Gives exit status and output."""
+    dpkg = tmp_path / "bin/dpkg-query"
+    dpkg.parent.mkdir()
+    dpkg.write_text("#!/bin/sh\nprintf 'installed bash\\nconfig-files vim\\n'\nexit 1\n", encoding="utf-8")
+    dpkg.chmod(0o755)
+
+    def run(names, *options):
+        tasks = [
+            {"name": "Install", "debian_packages": {"names": names}, "register": "were"},
+            {"name": "Tell", "ansible.builtin.debug": {"msg": "missing: {{ were.missing }}"}},
+        ]
+        play = [{"name": "Play", "hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": tasks}]
+        (tmp_path / "packages.yml").write_text(json.dumps(play), encoding="utf-8")
+        done = subprocess.run(
+            [ANSIBLE_PLAYBOOK, "--inventory=localhost,", tmp_path / "packages.yml", *options],
+            cwd=ROOT,
+            env={**os.environ, "PATH": f"{dpkg.parent}:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return done.returncode, done.stdout
+
+    return run
+
+
+def test_an_installed_package_changes_nothing(packages):
+    code, said = packages(["bash"])
+
+    assert (code, "changed=0" in said, "missing: []" in said) == (0, True, True)
+
+
+def test_check_mode_says_what_would_be_installed(packages):
+    code, said = packages(["bash", "vim", "no-such-package"], "--check", "-v")
+
+    assert code == 0
+    assert "changed=1" in said
+    assert "vim, no-such-package would be installed" in said
+
+
+def test_packages_are_a_list(packages):
+    code, said = packages("bash")
+
+    assert code == 2
+    assert "a list of packages is required" in said
