@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.controls import controls_of
+
 OTHER_TIER = {"container": "vm", "vm": "container"}
 
 
@@ -23,10 +25,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "control(*ids): the controls that this test proves")
     config.addinivalue_line("markers", "vm: needs a machine of its own")
     config.addinivalue_line("markers", "container: needs the role's Molecule scenario")
-
-
-def controls_of(item: pytest.Item) -> set[str]:
-    return {identifier for mark in item.iter_markers("control") for identifier in mark.args}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,10 +1,11 @@
 """Runs a slow tier of tests only when something it depends on has changed since it passed on this machine.
 
-    python -m tests.passed NAME PATH … -- COMMAND …
+    python -m tests.passed NAME[,ALSO…] PATH … -- COMMAND …
 
 The key is the content of the paths, the command, the machine's architecture and the Docker engine's version. A pass is noted in
 the cache folder (safe to delete) and is good for seven days, because packages come from registries that move.
-``CROWSNEST_AGAIN=1`` runs the command whatever is noted. Only a pass is ever noted.
+``CROWSNEST_AGAIN=1`` runs the command whatever is noted. Only a pass is ever noted, under NAME; one of the same command under a
+name of ALSO counts as well: of a run that proves more.
 """
 
 from __future__ import annotations
@@ -56,23 +57,32 @@ def note_of(name: str) -> Path:
     return catalogue().paths.cache / "passed" / name
 
 
+def _noted(name: str, key: str) -> str:
+    """When it passed with this key and how long that took, empty when it did not, or too long ago."""
+    note = note_of(name)
+    if not note.exists() or time.time() - note.stat().st_mtime >= GOOD_FOR_SECONDS:
+        return ""
+    noted, seconds = note.read_text(encoding="utf-8").split()
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(note.stat().st_mtime))
+    return f"passed on {when} in {seconds} s" if noted == key else ""
+
+
 def main(arguments: list[str]) -> int:
     """Exit status of the command, 0 when it need not run."""
     if "--" not in arguments[1:]:
         print(__doc__, file=sys.stderr)
         return 2
     split = arguments.index("--")
-    name, paths, command = arguments[0], arguments[1:split], arguments[split + 1 :]
-    key, note = key_of(paths, command), note_of(name)
-    noted = note.read_text(encoding="utf-8").split() if note.exists() else []
-    fresh = note.exists() and time.time() - note.stat().st_mtime < GOOD_FOR_SECONDS
-    if fresh and noted[:1] == [key] and not os.environ.get("CROWSNEST_AGAIN"):
-        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(note.stat().st_mtime))
-        print(f"{name}: NOT RUN, passed on {when} in {noted[1]} s and its inputs are the same; CROWSNEST_AGAIN=1 runs it")
-        return 0
+    names, paths, command = arguments[0].split(","), arguments[1:split], arguments[split + 1 :]
+    key = key_of(paths, command)
+    for name in names if not os.environ.get("CROWSNEST_AGAIN") else []:
+        if passed := _noted(name, key):
+            print(f"{name}: NOT RUN, {passed} and its inputs are the same; CROWSNEST_AGAIN=1 runs it")
+            return 0
     begun = time.monotonic()
     status = subprocess.run(command, check=False).returncode
     if status == 0:
+        note = note_of(names[0])
         note.parent.mkdir(parents=True, exist_ok=True)
         note.write_text(f"{key} {time.monotonic() - begun:.0f}\n", encoding="utf-8")
     return status

@@ -1,7 +1,9 @@
 #!/bin/bash
 # Runs the Molecule scenarios of all roles, or of those named, a few at a time; shows how each ended, and the whole log
 # of one that failed. Exit status: 0 when all passed.
-# usage: run.sh [--controls | role …]          MOLECULE_JOBS: scenarios at a time (2)   MOLECULE_SUITE: bookworm (default) or trixie
+# usage: run.sh [--controls | role …]
+# MOLECULE_JOBS: scenarios at a time (2)   MOLECULE_SUITE: bookworm (default) or trixie
+# MOLECULE_QUICK=1: each control is not undone in turn, unless a run that did so has passed already
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -40,8 +42,10 @@ scenario() {
     export MOLECULE_EPHEMERAL_DIRECTORY="$logs/$role.state"
     echo "$role: running"
     # What a role's scenario depends on; another role's files only where its playbooks use that role.
-    (cd "$root" && python -m tests.passed "molecule-$role-$suite" "roles/$role" $(also "$role") roles/conftest.py plugins ansible.cfg \
-        .config tests/molecule tests/debian_image.sh requirements.txt pyproject.toml -- \
+    name="molecule-$role-$suite"
+    [ -z "${MOLECULE_QUICK:-}" ] || name="molecule-quick-$role-$suite,$name"
+    (cd "$root" && python -m tests.passed "$name" "roles/$role" $(also "$role") roles/conftest.py plugins ansible.cfg \
+        .config tests/molecule tests/controls.py tests/mutation.py tests/figures.py tests/debian_image.sh requirements.txt pyproject.toml -- \
         sh -c "cd roles/$role && exec molecule test") >"$logs/$role.log" 2>&1 </dev/null || status=$?
     if [ $status -eq 0 ] && grep -q "NOT RUN" "$logs/$role.log"; then
         cat "$logs/$role.log"

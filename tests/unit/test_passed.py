@@ -36,6 +36,18 @@ def test_same_inputs_run_once(tier, capsys):
     assert "NOT RUN" in capsys.readouterr().out
 
 
+def test_a_pass_of_more_counts_for_less_and_not_the_other_way_round(tier):
+    _, count, folder = tier
+    command = ["input", "--", "sh", "-c", f"echo run >>{folder / 'runs'}"]
+
+    assert passed.main(["quick,whole", *command]) == 0
+    assert passed.main(["whole", *command]) == 0
+    assert count() == 2
+    (folder / "notes/quick").unlink()
+    assert passed.main(["quick,whole", *command]) == 0
+    assert count() == 2
+
+
 @pytest.mark.parametrize("change", ["content", "mode", "new file", "again", "old"])
 def test_any_change_runs_again(tier, change, monkeypatch):
     run, count, root = tier

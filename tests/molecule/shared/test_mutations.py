@@ -19,6 +19,7 @@ ROOT = ROLE.parents[1]
 
 @pytest.mark.skipif(not (ROLE / "meta/controls.yml").exists(), reason="places files of the stack, sets no control")
 @pytest.mark.skipif(os.environ.get("MOLECULE_SUITE", "bookworm") != "bookworm", reason="tests are tested once, on Debian 12")
+@pytest.mark.skipif(bool(os.environ.get("MOLECULE_QUICK")), reason="left to `make molecule`")
 @pytest.mark.timeout(1800)
 def test_every_undone_control_is_seen(host, tmp_path):
     if not host.file("/run/systemd/system").exists:

@@ -16,7 +16,9 @@ if child == 0:
     os.execvp(sys.argv[1], sys.argv[1:-1])
 try:
     for answer in sys.argv[-1].split("|"):
-        os.read(terminal, 1024)
+        said = b""
+        while not said.rstrip().endswith(b":"):
+            said += os.read(terminal, 1024)
         time.sleep(0.3)
         os.write(terminal, answer.encode() + b"\n")
     while os.read(terminal, 1024):

@@ -278,6 +278,14 @@ def test_folders_that_rules_need_are_there_before_the_rules(host):
     assert host.file("/run/containerd").is_directory
 
 
+def test_watched_files_come_before_what_is_recorded_of_all_files(rules):
+    """The first rule that fits an event names it: a removed key of sshd is an event of sshd."""
+    for some in rules if VM else rules[:1]:
+        watched = [number for number, rule in enumerate(some) if rule.startswith("-w ")]
+        general = [number for number, rule in enumerate(some) if re.search(r"(-k |key=)(delete|perm_mod|access)$", rule)]
+        assert max(watched) < min(general)
+
+
 @pytest.mark.vm
 def test_a_touched_watched_file_is_found(host):
     # The daemon writes in batches; the second call waits for the first one's record.
