@@ -54,10 +54,12 @@ def firewall_off(vm: Machine) -> Iterator[None]:
 @pytest.fixture
 def mistake(vm: Machine) -> Iterator[None]:
     """A container that publishes its port on every address."""
-    image = images.packages_reference(catalogue()["victorialogs"])
+    component = catalogue()["victorialogs"]
+    image, port = images.packages_reference(component), component.ports["http"].container
+    # Without an address the engine takes the loopback one; the mistake is to name another.
     vm.root(
-        f"docker run --detach --rm --name {NAME} --publish {MISTAKE}:9428 --tmpfs /data:mode=1777 {image}"
-        " -storageDataPath=/data"
+        f"docker run --detach --rm --name {NAME} --publish 0.0.0.0:{MISTAKE}:{port}"
+        f" --tmpfs {component.data}:uid={component.uid} {image} -storageDataPath={component.data}"
     )
     vm.root(
         f"for _ in $(seq 60); do python3 -c 'import urllib.request as r; r.urlopen(\"http://127.0.0.1:{MISTAKE}/health\")'"

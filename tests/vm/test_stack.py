@@ -2,12 +2,19 @@
 
 import json
 import shlex
+import time
+import urllib.parse
 
 import pytest
 
 from infra import settings
+from infra.catalogue import catalogue
+from infra.service import LOG_OPTIONS
+from supply import images
+from tests.e2e.delivery import GENERATOR
 from tests.figures import figure
 from tests.vm import image
+from tests.vm.conftest import FAILED_UNITS
 from tests.vm.converge import Ansible, Play
 from tests.vm.machine import Machine
 
@@ -18,25 +25,19 @@ def container(component: str) -> str:
     return next(STACK.container_name(one) for one in STACK.components if one.name == component)
 
 
-def states(vm: Machine) -> dict[str, str]:
-    """Health of every container."""
-    return dict(
-        line.split()
-        for line in vm.root("docker ps -aq | xargs docker inspect --format '{{.Name}} {{.State.Health.Status}}'").splitlines()
-    )
-
-
 def wait_for_health(vm: Machine) -> dict[str, str]:
-    vm.root(
-        "for _ in $(seq 60); do docker ps -aq | xargs docker inspect --format '{{.State.Health.Status}}' | grep -qv '^healthy$'"
-        " || exit 0; sleep 3; done",
-        check=False,
-    )
-    return states(vm)
+    """State of each component, once all are well, or the last after some minutes."""
+    status = f"cd /opt/crowsnest && PYTHONPATH=src:. .venv/bin/python -m infra.cli status --json --stack {STACK.stack}"
+    for _ in range(12):
+        states = {one["component"]: one["state"] for one in json.loads(vm.root(status, check=False))["components"]}
+        if states == healthy():
+            break
+        time.sleep(5)
+    return states
 
 
 def healthy() -> dict[str, str]:
-    return {f"/{STACK.container_name(component)}": "healthy" for component in STACK.components}
+    return {component.name: "healthy" for component in STACK.components}
 
 
 @pytest.mark.usefixtures("hardened")
@@ -62,11 +63,38 @@ def test_a_new_container_has_the_engine_s_hardening(vm: Machine):
 
 
 @pytest.mark.usefixtures("hardened")
+def test_no_line_of_a_container_is_lost_when_the_engine_restarts(vm: Machine):
+    """A container goes on printing through the restart (live-restore), and the collector brings every line."""
+    name, lines = f"{STACK.name_prefix}-lines", 600
+    image = images.packages_reference(catalogue()["trader"])
+    options = " ".join(f"--log-opt {option}={shlex.quote(value)}" for option, value in LOG_OPTIONS.items())
+    vm.root(
+        f"docker run --detach --network none --name {name} {options} --entrypoint python3 {image}"
+        f" -c {shlex.quote(GENERATOR)} engine-restarted 20 {lines} 0"
+    )
+    try:
+        vm.root("sleep 10; systemctl restart docker.service && docker wait " + name)
+        count = "run_id:=engine-restarted | stats count() as total, count_uniq(seq) as unique"
+        body = urllib.parse.urlencode({"query": count})
+        url = f"{STACK.url(catalogue()['victorialogs'])}/select/logsql/query"
+        ask = f"import urllib.request as r; print(r.urlopen({url!r}, {body.encode()!r}, timeout=20).read().decode())"
+        for _ in range(12):
+            found = json.loads(vm.root(f"python3 -c {shlex.quote(ask)}", check=False) or "{}")
+            if int(found.get("unique", 0)) == lines:
+                break
+            time.sleep(5)
+    finally:
+        vm.root(f"docker rm --force {name}")
+    figure("delivery, engine restarted", f"{lines} written, {found}")
+    assert int(found["unique"]) == lines
+
+
+@pytest.mark.usefixtures("hardened")
 def test_everything_is_back_after_a_reboot(vm: Machine):
     vm.reboot()
 
     assert wait_for_health(vm) == healthy()
-    assert vm.root("systemctl --failed --no-legend --plain") == ""
+    assert vm.root(FAILED_UNITS) == ""
 
 
 def test_a_run_after_the_reboot_changes_nothing(hardened: Play, ansible: Ansible):
