@@ -164,7 +164,9 @@ def _string_set(name: str, key: str, canonical: Callable[[Any], Any] = _as_set, 
     return _host(name, key, canonical=canonical, decode=lambda value: sorted(value or []), **options)
 
 
-def _records(name: str, path: tuple[str, ...], keys: Mapping[str, str], defaults: Mapping[str, Any] | None = None) -> Field:
+def _records(
+    name: str, path: tuple[str, ...], keys: Mapping[str, str], defaults: Mapping[str, Any] | None = None, **options: Any
+) -> Field:
     """A set of objects whose members only have other names in the API."""
 
     def encode(items: list[Json]) -> list[Json]:
@@ -173,7 +175,10 @@ def _records(name: str, path: tuple[str, ...], keys: Mapping[str, str], defaults
     def decode(items: list[Json] | None) -> list[Json]:
         return [{wire: item[api] for wire, api in keys.items() if item.get(api)} for item in items or []]
 
-    return Field(name, path, encode=encode, decode=decode, canonical=lambda items: _as_set(map(_pruned, items or [])))
+    def canonical(items: list[Json] | None) -> list[str]:
+        return _as_set(map(_pruned, items or []))
+
+    return Field(name, path, encode=encode, decode=decode, canonical=canonical, **options)
 
 
 # --- labels, environment, health -----------------------------------------------------------------------------------
@@ -634,7 +639,8 @@ CONTAINER: tuple[Field, ...] = (
         encode=lambda hosts: [f"{host['host']}:{host['ip']}" for host in hosts],
         decode=lambda lines: [dict(zip(("host", "ip"), line.split(":", 1), strict=True)) for line in lines or []],
     ),
-    _records("ulimits", ("HostConfig", "Ulimits"), {"name": "Name", "soft": "Soft", "hard": "Hard"}),
+    # Without any, a container has the engine's.
+    _records("ulimits", ("HostConfig", "Ulimits"), {"name": "Name", "soft": "Soft", "hard": "Hard"}, unset=_whatever),
     _host(
         "devices",
         "Devices",

@@ -72,6 +72,9 @@ DECLARED: dict[str, Any] = {
     "destroyGraceSeconds": 60,
 }
 
+# Has a value also where nothing was declared.
+ENGINE_CHOOSES = {"logDriver", "logOpts", "ulimits"}
+
 
 def shown(inputs: dict[str, Any]) -> dict[str, Any]:
     """What `docker inspect` shows of a container made with these inputs: a small daemon."""
@@ -90,6 +93,7 @@ def shown(inputs: dict[str, Any]) -> dict[str, Any]:
     host.setdefault("LogConfig", {"Type": "json-file", "Config": {}})
     host["LogConfig"].setdefault("Config", {})["added-by"] = "daemon"
     host.update(ShmSize=64 * MEBIBYTE, IpcMode="private", Runtime="runc", CgroupnsMode="host")
+    host.setdefault("Ulimits", [{"Name": "core", "Soft": 0, "Hard": 0}, {"Name": "nofile", "Soft": 65536, "Hard": 65536}])
     host.setdefault("MemorySwap", 2 * host.get("Memory", 0))
     for endpoint in endpoints.values():
         endpoint["Aliases"] = [*endpoint.get("Aliases", []), ID[:12]]
@@ -325,7 +329,7 @@ def test_any_part_of_it_reads_back_as_declared(names: set[str]) -> None:
     assert read_container(shown(declared), IMAGE, declared) == declared
 
 
-@given(st.sampled_from(sorted(set(DECLARED) & set(schema.CONTAINER.fields) - set(MINIMAL) - {"logDriver", "logOpts"})))
+@given(st.sampled_from(sorted(set(DECLARED) & set(schema.CONTAINER.fields) - set(MINIMAL) - ENGINE_CHOOSES)))
 def test_what_was_not_declared_is_reported(name: str) -> None:
     inspect = shown({**MINIMAL, name: DECLARED[name]})
     seen = {item.property for item in differences(MINIMAL, read_container(inspect, IMAGE, MINIMAL))}
@@ -337,7 +341,7 @@ def test_what_was_not_declared_is_reported(name: str) -> None:
 def test_an_import_gives_inputs_that_make_the_same_container() -> None:
     imported = read_container(shown(DECLARED), IMAGE, {})
     changed = differ.changes(schema.CONTAINER, imported, {**DECLARED, "image": IMAGE_ID, "networkMode": "outer"})
-    assert {name for name, change in changed.items() if change is not Change.RECORD} == {"logDriver", "logOpts"}
+    assert {name for name, change in changed.items() if change is not Change.RECORD} == ENGINE_CHOOSES
 
 
 def test_a_stopped_or_paused_container_does_not_run() -> None:
