@@ -58,14 +58,31 @@ class PublishedPort(Model):
     published: Port
 
 
-class Probe(Model):
-    """Health check run inside the container. ``{name}`` in ``test`` stands for the container port of that name."""
+class HttpProbe(Model):
+    """A GET that a healthy component answers with a status below 400. ``port`` is the name of one of its ports."""
 
-    test: Annotated[list[str], Field(min_length=1)]
+    port: str = "http"
+    path: Annotated[str, Field(pattern=r"^/")]
+
+
+class Probe(Model):
+    """Health check: ``test`` is run inside the container by Docker, ``http`` is asked from outside of it.
+
+    ``{name}`` in ``test`` stands for the container port of that name. Images without a shell can only be asked.
+    """
+
+    test: Annotated[list[str], Field(min_length=1)] | None = None
+    http: HttpProbe | None = None
     interval_seconds: PositiveInt = 5
     timeout_seconds: PositiveInt = 5
     retries: PositiveInt = 6
     start_seconds: PositiveInt
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.test is None) == (self.http is None):
+            raise ValueError("a probe is either `test` or `http`")
+        return self
 
 
 class Limits(Model):
@@ -98,12 +115,15 @@ class Component(Model):
     summary: str
     licence: str
     upstream: Upstream | None = None
-    packages: Packages
+    packages: Packages | None = None
+    # User and group of its own. With an exception to the rule non_root the user is root, and the group stays.
     uid: Annotated[int, Field(ge=10000, le=19999)]
     networks: Annotated[list[NetworkName], Field(min_length=1)]
     ports: dict[str, PublishedPort] = {}
     data: AbsolutePath | None = None
     config: AbsolutePath | None = None
+    # Where it sees the files in which Docker keeps what containers print; mounted read-only.
+    container_logs: AbsolutePath | None = None
     secrets: list[str] = []
     tmpfs: dict[AbsolutePath, PositiveInt] = {"/tmp": 16}  # noqa: S108 a mount point inside the container
     shm_mb: PositiveInt = 64
@@ -112,16 +132,29 @@ class Component(Model):
     stop: Stop
     exceptions: list[HardeningException] = []
 
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.upstream is None and self.packages is None:
+            raise ValueError("it comes from nowhere; name `upstream`, `packages` or both")
+        if self.probe.http and self.probe.http.port not in self.ports:
+            raise ValueError(f"probe: {self.probe.http.port!r} is not one of its ports: {', '.join(self.ports)}")
+        return self
+
     @property
     def user(self) -> str:
-        """``uid:gid`` inside the container and owner of its files on the host; both numbers are equal."""
-        return f"{self.uid}:{self.uid}"
+        """``uid:gid`` inside the container."""
+        return f"{self.owner}:{self.uid}"
+
+    @property
+    def owner(self) -> int:
+        """Who writes its files, inside the container and on the host."""
+        return 0 if any(exception.rule == "non_root" for exception in self.exceptions) else self.uid
 
     @property
     def probe_command(self) -> list[str]:
-        """The health check with its ports filled in."""
+        """The health check that Docker runs, with its ports filled in; empty when it is asked from outside."""
         ports = {name: port.container for name, port in self.ports.items()}
-        return [word.format(**ports) for word in self.probe.test]
+        return [word.format(**ports) for word in self.probe.test or []]
 
     def url(self, port: str = "http") -> str:
         """Where other containers reach a port of this component, by its network alias."""

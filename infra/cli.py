@@ -25,7 +25,7 @@ from infra.daemon import DaemonError
 from infra.drift import Finding, Probe
 from infra.engine import Engine, EngineError, LockedError, pulumi_home
 from infra.errors import Failed, Refused
-from infra.health import HEALTHY, Health
+from infra.health import WELL, Health
 from infra.host import PREFIX_LABEL
 from infra.platform import declare
 from infra.report import Report
@@ -82,8 +82,8 @@ class Deployment:
         }
         if ensure_images:
             record.keep(self.settings.components, chosen.values())
-        identity = daemon.identity(self.client)
-        return lambda: declare(self.settings, lambda component: chosen[component.name].reference, identity)
+        target = daemon.read(self.client)
+        return lambda: declare(self.settings, lambda component: chosen[component.name].reference, target)
 
 
 def up(deployment: Deployment, options: argparse.Namespace) -> int:
@@ -125,7 +125,7 @@ def _urns_of(components: Sequence[str], deployment: Deployment) -> list[str]:
 
 def _judge(healths: Sequence[Health], failure: EngineError | None, deployment: Deployment) -> None:
     """Raise with the last log lines of every component that is not healthy, and the engine's error."""
-    sick = [health for health in healths if health.state != HEALTHY]
+    sick = [health for health in healths if health.state not in WELL]
     if not sick and failure is None:
         return
     lines = [] if failure is None else [str(failure)]
@@ -216,7 +216,7 @@ def status(deployment: Deployment, _options: argparse.Namespace) -> int:
     """Health of each component; exit 1 when one is not healthy."""
     healths = health.read(deployment.client, deployment.settings)
     _show(healths, deployment)
-    well = all(one.state == HEALTHY for one in healths)
+    well = all(one.state in WELL for one in healths)
     deployment.report.close("ok" if well else "failed", components=[one.as_json() for one in healths])
     return OK if well else FAILED
 

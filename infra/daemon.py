@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import docker
 from docker.errors import DockerException
 
@@ -28,7 +31,20 @@ def connect(host: str) -> docker.DockerClient:
     return client
 
 
-def identity(client: docker.DockerClient) -> str:
-    """The daemon's own id and its data folder: daemons before version 23 on one machine share their id."""
+@dataclass(frozen=True)
+class Daemon:
+    """What tells one daemon from another: daemons before version 23 on one machine share their id."""
+
+    id: str
+    data_root: Path
+
+    @property
+    def identity(self) -> str:
+        """One line, kept in the state."""
+        return f"{self.id} with data in {self.data_root}"
+
+
+def read(client: docker.DockerClient) -> Daemon:
+    """What the daemon says of itself."""
     info = client.info()
-    return f"{info['ID']} with data in {info['DockerRootDir']}"
+    return Daemon(info["ID"], Path(info["DockerRootDir"]))

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import docker
+import requests
 from docker.errors import NotFound
 
-from infra.catalogue import Component
+from infra.catalogue import Component, HttpProbe
 from infra.settings import Settings
 
 HEALTHY = "healthy"
 STARTING = "starting"
+UNHEALTHY = "unhealthy"
+UNASKED = "running"  # on another machine, where its address cannot be reached
+WELL = (HEALTHY, UNASKED)
 LOG_LINES = 10
 LOG_LINE_CHARACTERS = 300
 POLL_SECONDS = 0.5
@@ -48,7 +54,11 @@ def _read_one(client: docker.DockerClient, settings: Settings, component: Compon
         return Health(component.name, name, "missing")
     state = actual["State"]
     running = state["Status"] == "running"
-    health = state.get("Health", {}).get("Status", "without a health check")
+    if component.probe.http:
+        reachable = not settings.docker_host.startswith("ssh://")
+        health = _asked(actual, component, component.probe.http) if reachable else UNASKED
+    else:
+        health = state.get("Health", {}).get("Status", "without a health check")
     return Health(
         component.name,
         name,
@@ -57,6 +67,38 @@ def _read_one(client: docker.DockerClient, settings: Settings, component: Compon
         state["StartedAt"][:19] + "Z",
         actual["RestartCount"],
     )
+
+
+def _asked(actual: dict[str, Any], component: Component, probe: HttpProbe) -> str:
+    """Health by what a component answers; one that started a moment ago may still be silent."""
+    if answers(actual, component, probe):
+        return HEALTHY
+    started = dt.datetime.fromisoformat(f"{actual['State']['StartedAt'][:19]}+00:00")
+    age_seconds = (dt.datetime.now(dt.UTC) - started).total_seconds()
+    return STARTING if age_seconds < component.probe.start_seconds else UNHEALTHY
+
+
+def answers(actual: dict[str, Any], component: Component, probe: HttpProbe) -> bool:
+    """Whether a component answers its probe at its own address, which this machine reaches on an internal network as well.
+
+    Args:
+        actual: what Docker's inspect says of its container.
+        component: entry of the catalogue.
+        probe: what to ask.
+    """
+    addresses = [network["IPAddress"] for network in actual["NetworkSettings"]["Networks"].values() if network["IPAddress"]]
+    if not addresses:
+        return False
+    url = f"http://{addresses[0]}:{component.ports[probe.port].container}{probe.path}"
+    try:
+        # Never by a proxy that the environment names.
+        with requests.Session() as session:
+            session.trust_env = False
+            response = session.get(url, timeout=component.probe.timeout_seconds, stream=True, allow_redirects=False)
+            response.close()
+    except requests.RequestException:
+        return False
+    return response.status_code < 400
 
 
 def _image_name(client: docker.DockerClient, image_id: str) -> str:

@@ -9,6 +9,7 @@ import pulumi
 import pulumi_docker as docker
 
 from infra.catalogue import Component, NetworkName
+from infra.daemon import Daemon
 from infra.settings import Settings
 
 STACK_LABEL = "crowsnest.stack"
@@ -22,6 +23,7 @@ class Host:
 
     settings: Settings
     provider: docker.Provider
+    daemon: Daemon
     image_of: Callable[[Component], str]
     networks: Mapping[NetworkName, docker.Network] = field(default_factory=dict)
 

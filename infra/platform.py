@@ -11,6 +11,7 @@ import pulumi_docker as docker
 from infra import daemon
 from infra import settings as stack_settings
 from infra.catalogue import Component
+from infra.daemon import Daemon
 from infra.host import Host
 from infra.network import declare_networks
 from infra.pipelines.logs import LogsPipeline
@@ -39,20 +40,20 @@ def declare_as_planned(settings: Settings) -> None:
         daemon.DaemonError: when the Docker daemon cannot be reached.
     """
     client = daemon.connect(settings.docker_host)
-    declare(settings, lambda component: images.plan(component, settings.supply, client).reference, daemon.identity(client))
+    declare(settings, lambda component: images.plan(component, settings.supply, client).reference, daemon.read(client))
 
 
-def declare(settings: Settings, image_of: Callable[[Component], str], daemon_id: str) -> None:
+def declare(settings: Settings, image_of: Callable[[Component], str], target: Daemon) -> None:
     """Declare every resource of a stack. Retention, limits and ports come from settings and catalogue alone.
 
     Args:
         settings: the stack's settings.
         image_of: gives the image reference of a component.
-        daemon_id: identity of the Docker daemon, kept in the state: another daemon is refused later.
+        target: the Docker daemon; its identity is kept in the state, and another daemon is refused later.
     """
-    unconnected = Host(settings, docker.Provider("docker", host=settings.docker_host), image_of)
+    unconnected = Host(settings, docker.Provider("docker", host=settings.docker_host), target, image_of)
     host = dataclasses.replace(unconnected, networks=declare_networks(unconnected))
     for name, pipeline in settings.pipelines.enabled.items():
         PIPELINES[name](host, pipeline)
-    pulumi.export(DAEMON_OUTPUT, daemon_id)
+    pulumi.export(DAEMON_OUTPUT, target.identity)
     pulumi.export("urls", settings.urls)

@@ -48,7 +48,7 @@ def check_daemon(client: docker.DockerClient, checkpoint: Checkpoint) -> None:
     Raises:
         Refused: when it is another one.
     """
-    known, reached = checkpoint.daemon_id, daemon.identity(client)
+    known, reached = checkpoint.daemon_id, daemon.read(client).identity
     if known and known != reached:
         raise Refused(
             f"the state describes Docker daemon {known}, but {reached} answers; correct docker_host,"

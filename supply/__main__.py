@@ -74,7 +74,8 @@ def _list(request: Request) -> None:
     for component in request.components:
         upstream = component.upstream.reference if component.upstream else "-"
         here = images.present(component, request.supply, client)
-        row = (component.name, upstream, "yes" if locked.digest(component) else "no", images.packages_reference(component))
+        built = images.packages_reference(component) if component.packages else "-"
+        row = (component.name, upstream, "yes" if locked.digest(component) else "no", built)
         rows.append((*row, here.supply if here else "no"))
     _table(rows)
 

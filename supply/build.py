@@ -31,12 +31,11 @@ def build(component: Component, recipe: Recipe, reference: str, client: docker.D
     """
     _check_daemon(client)
     name, folder = component.name, image_folder(component.name)
+    version = reference.rpartition(":")[2].rpartition("-")[0]
     key = reference.rpartition("-")[2]
     epoch = _epoch(recipe)
     cache.require_space(name, recipe.cost.disk_mb)
-    program = (
-        go.build(name, recipe.go, component.packages.version, folder, cache, say, recipe.cost.disk_mb) if recipe.go else None
-    )
+    program = go.build(name, recipe.go, version, folder, cache, say, recipe.cost.disk_mb) if recipe.go else None
     base = _base(name, recipe, folder, cache, say)
     tar = cache.folder("tmp") / f"{name}-{key}.tar"
     try:
@@ -45,7 +44,7 @@ def build(component: Component, recipe: Recipe, reference: str, client: docker.D
         raise SupplyError(
             f"{name}: {cache.root} cannot be written ({error.strerror}); {recipe.cost.disk_mb} MB are needed"
         ) from error
-    _import(tar, reference, _changes(component, recipe, key), client)
+    _import(tar, reference, _changes(component, recipe, version, key), client)
     caches.remove(tar)
     _prune_images(reference, client)
 
@@ -81,7 +80,7 @@ def _entries(component: Component, recipe: Recipe, folder: Path, program: Path |
     if component.config:
         yield Entry(component.config)
     if component.data:
-        yield Entry(component.data, owner=component.uid)
+        yield Entry(component.data, owner=component.owner)
     yield from (Entry(path, link=target) for path, target in recipe.links.items())
     yield from rootfs.tree(folder / "rootfs")
     if program:
@@ -90,12 +89,12 @@ def _entries(component: Component, recipe: Recipe, folder: Path, program: Path |
         yield Entry(f"{SOURCES_IN_IMAGE}/{name}", content=path, mode=0o644)
 
 
-def _changes(component: Component, recipe: Recipe, key: str) -> list[str]:
+def _changes(component: Component, recipe: Recipe, version: str, key: str) -> list[str]:
     """The image's configuration, as Dockerfile instructions."""
     labels = {
         "org.opencontainers.image.title": component.name,
         "org.opencontainers.image.description": component.summary,
-        "org.opencontainers.image.version": component.packages.version,
+        "org.opencontainers.image.version": version,
         "org.opencontainers.image.licenses": component.licence,
         "crowsnest.content_key": key,
     }

@@ -64,6 +64,8 @@ def ensure(component: Component, supply: Supply, client: docker.DockerClient, sa
     try:
         return _pull(component, component.upstream, client, say)
     except SupplyError as error:
+        if component.packages is None:
+            raise SupplyError(f"{component.name}: {error}; there is no other way to get it") from error
         if supply == "upstream":
             raise SupplyError(f"{component.name}: {error}; or choose `supply: auto` or `packages` to build it here") from error
         say(f"{component.name}: {error}; building it instead")
@@ -74,8 +76,12 @@ def packages_reference(component: Component) -> str:
     """Name of the image that the packages supply builds from today's content.
 
     Raises:
-        SupplyError: when the component has no usable recipe.
+        SupplyError: when it cannot be built from packages, or has no usable recipe.
     """
+    if component.packages is None:
+        raise SupplyError(
+            f"{component.name} cannot be built from packages: choose `supply: auto` or `upstream`, or do without it"
+        )
     key = keys.image_key(component, recipe.read_image(component.name))
     return f"crowsnest/{component.name}:{component.packages.version}-{key}"
 
@@ -86,7 +92,7 @@ def present(component: Component, supply: Supply, client: docker.DockerClient) -
     Raises:
         SupplyError: when the component has no usable recipe, or the lock is damaged.
     """
-    if supply != "upstream" or component.upstream is None:
+    if component.packages and (supply != "upstream" or component.upstream is None):
         reference = packages_reference(component)
         if _exists(reference, client):
             return Image(component.name, reference, "packages", "on this machine, built from packages with this content")
@@ -120,8 +126,8 @@ def _build(component: Component, why: str, client: docker.DockerClient, say: Say
     with cache.locked(say):
         if not _exists(reference, client):  # another run may have built it while we waited
             started = time.monotonic()
-            version = component.packages.version
-            say(f"{component.name}: building {version} from packages (first time about {steps.cost.seconds} s)")
+            tag = reference.rpartition(":")[2]
+            say(f"{component.name}: building {tag} from packages (first time about {steps.cost.seconds} s)")
             build.build(component, steps, reference, client, cache, say)
             size = int(client.images.get(reference).attrs["Size"]) // 10**6
             say(f"{component.name}: built in {time.monotonic() - started:.0f} s, image {size} MB")

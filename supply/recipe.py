@@ -24,7 +24,7 @@ class GoProgram(Model):
     """A command of a Go module. ``{version}`` in ``ldflags`` stands for the version that is built."""
 
     module: str
-    package: str
+    package: str = ""
     binary: str
     ldflags: list[str] = []
     tags: list[str] = []
@@ -32,7 +32,7 @@ class GoProgram(Model):
     @property
     def import_path(self) -> str:
         """What ``go build`` is given."""
-        return f"{self.module}/{self.package}"
+        return f"{self.module}/{self.package}".rstrip("/")
 
 
 class PythonProgram(Model):

@@ -24,6 +24,7 @@ import docker.errors
 import pytest
 from docker.models.containers import Container
 
+from infra import health
 from infra.catalogue import PROJECT_ROOT, Component, Upstream, catalogue
 from supply import images, keys, lock, recipe, registry
 from supply.errors import SupplyError
@@ -61,14 +62,14 @@ class Runner:
     def data(self, component: Component) -> Path:
         path = self.folder / component.name
         path.mkdir(exist_ok=True)
-        os.chown(path, component.uid, component.uid)
+        os.chown(path, component.owner, component.uid)
         return path
 
     def readable(self, component: Component, name: str, text: str) -> Path:
         path = self.folder / name
         path.write_text(text)
         path.chmod(0o400)
-        os.chown(path, component.uid, component.uid)
+        os.chown(path, component.owner, component.uid)
         return path
 
     def start(
@@ -79,7 +80,8 @@ class Runner:
         if component.data:
             mounts.append(docker.types.Mount(component.data, str(self.data(component)), type="bind"))
         container: Container = self.client.containers.run(
-            self.image(component.name), command, name=f"cnsup-{component.name}", detach=True, network_mode="none",
+            self.image(component.name), command, name=f"cnsup-{component.name}", detach=True,
+            network_mode="bridge" if component.probe.http else "none",
             mounts=mounts, user=component.user, read_only=True, cap_drop=["ALL"], security_opt=["no-new-privileges"],
             tmpfs={path: f"size={size}m" for path, size in component.tmpfs.items()}, shm_size=f"{component.shm_mb}m",
             mem_limit=f"{component.limits.memory_mb}m", pids_limit=component.limits.pids, **options,
@@ -91,7 +93,7 @@ class Runner:
         while True:
             container.reload()
             assert container.status in ("created", "running"), container.logs().decode()
-            if container.exec_run(component.probe_command).exit_code == 0:
+            if probed(container, component):
                 return
             assert time.monotonic() < deadline, container.logs().decode()
             time.sleep(0.3)
@@ -102,6 +104,12 @@ class Runner:
         code = container.wait(timeout=component.stop.grace_seconds)["StatusCode"]
         container.remove()
         return int(code)
+
+
+def probed(container: Container, component: Component) -> bool:
+    if component.probe.http:
+        return health.answers(container.attrs, component, component.probe.http)
+    return bool(container.exec_run(component.probe_command).exit_code == 0)
 
 
 @pytest.fixture

@@ -49,12 +49,13 @@ def changed(**replacements: object) -> dict[str, object]:
 def test_every_entry_is_complete(component):
     assert component.summary
     assert component.licence
-    assert component.probe_command
+    assert bool(component.probe_command) != bool(component.probe.http)
     assert component.limits.memory_mb >= 16
     assert component.stop.grace_seconds >= 10
     assert not component.config or component.config.startswith("/etc/")
     assert set(component.networks) <= set(catalogue().networks)
-    assert (PROJECT_ROOT / "supply" / "images" / component.name).is_dir(), "no recipe for the packages supply"
+    recipe = PROJECT_ROOT / "supply" / "images" / component.name
+    assert recipe.is_dir() == bool(component.packages), "a recipe and `packages` go together"
     assert not any("{" in word for word in component.probe_command)
 
 
@@ -73,6 +74,9 @@ def test_published_ports_are_unique():
         ({"redis__ports__resp__container": 70000}, "less than or equal to 65535"),
         ({"redis__data": "data"}, "must be an absolute path"),
         ({"redis__exceptions": [{"rule": "non_root", "reason": "because"}]}, "at least 20 characters"),
+        ({"trader__packages": None}, "it comes from nowhere"),
+        ({"redis__probe__http": {"path": "/health"}}, "a probe is either `test` or `http`"),
+        ({"victorialogs__probe__http": {"port": "admin", "path": "/health"}}, "'admin' is not one of its ports: http"),
     ],
 )
 def test_a_bad_entry_is_refused(replacements, message):
@@ -82,7 +86,8 @@ def test_a_bad_entry_is_refused(replacements, message):
 
 def test_no_version_or_port_stands_anywhere_else():
     versions = {upstream.version for one in catalogue().components.values() if (upstream := one.upstream)}
-    versions |= {one.packages.version for one in catalogue().components.values()} | set(catalogue().tools.model_dump().values())
+    versions |= {one.packages.version for one in catalogue().components.values() if one.packages}
+    versions |= set(catalogue().tools.model_dump().values())
     ports = {
         str(number)
         for one in catalogue().components.values()
