@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 BEGUN := $(shell date +%s)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up down purge status drift preview logs images lock test test-tools check unit contract molecule stack vm vm-lynis bench pythons docs clean-room
+.PHONY: help venv up down purge status drift preview logs images lock test test-tools check unit contract molecule molecule-quick stack vm vm-where-quick vm-lynis delivery bench pythons docs clean-room
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,7 +49,7 @@ images: venv ## pull or build the stack's images beforehand
 lock: venv ## write requirements.txt and catalogue.lock anew (needs the network)
 	@scripts/lock.sh
 
-test: test-tools check molecule ## everything that can be proven on this machine
+test: test-tools check molecule-quick vm-where-quick ## what every change has to pass: everything but the slow proofs below
 	@$(PYTHON) -m pytest tests/unit tests/contract tests/e2e
 
 test-tools:
@@ -69,7 +69,10 @@ unit: test-tools ## tests without Docker, under a minute
 contract: test-tools ## the supply and the Docker provider against a real daemon
 	@$(PYTHON) -m pytest tests/contract
 
-molecule: test-tools ## every role in systemd containers of Debian 12, those of the host on Debian 13 too
+molecule-quick: test-tools
+	@MOLECULE_QUICK=1 tests/molecule/run.sh
+
+molecule: test-tools ## every role in containers of Debian 12 and 13, each control undone in turn: about 45 minutes
 	@tests/molecule/run.sh
 	@MOLECULE_SUITE=trixie tests/molecule/run.sh --controls
 
@@ -83,8 +86,16 @@ VM_INPUTS := catalogue.yml Pulumi.yaml Pulumi.demo.yaml ansible.cfg site.yml pla
 vm: test-tools ## harden, reboot, attack and undo a virtual machine; VM_SUITE=trixie for Debian 13
 	@CROWSNEST_VM_SUITE=$(VM_SUITE) $(PYTHON) -m tests.passed vm-$(VM_SUITE) $(VM_INPUTS) -- $(PYTHON) -m pytest -v tests/vm
 
+# Emulated, the machine takes an hour: more than a check of every change may.
+vm-where-quick: test-tools
+	@if $(PYTHON) -c 'from tests.vm.machine import has_kvm; raise SystemExit(not has_kvm())'; then $(MAKE) --no-print-directory vm; \
+	else echo "vm: NOT RUN: this processor runs no guests, and an emulated machine takes an hour; \`make vm\` runs it"; fi
+
 vm-lynis: test-tools ## Lynis on a hardened virtual machine: version, index, and what it still suggests
 	@CROWSNEST_VM_SUITE=$(VM_SUITE) $(PYTHON) -m tests.vm.lynis
+
+delivery: test-tools ## what the container way loses and repeats, by event, at full length: about 40 minutes
+	@CROWSNEST_DELIVERY=full $(PYTHON) -m pytest -v tests/e2e/test_delivery.py
 
 bench: test-tools ## cost of log calls, metrics and alerts as ratios on this machine
 	@$(PYTHON) -m tests.bench.bench_logs cost

@@ -24,8 +24,13 @@ CONFIG_LABEL = "crowsnest.config"
 
 # Inputs that the official provider reports as updated and leaves as they were; changing one has to replace the container.
 SILENTLY_IGNORED = ["healthcheck", "tmpfs", "init", "cpuPeriod", "cpuQuota"]
-# 5 files of 10 MB a container: enough to read back an incident, bounded whatever a component prints.
-LOG_OPTIONS = {"max-file": "5", "max-size": "10m"}
+# 2 files of 50 MB a container: enough to read back an incident, bounded whatever a component prints. A collector that is behind
+# by more than a file loses the rest, so few large ones are better than many small ones.
+# The tag puts the container's name beside each line, where a collector finds it without asking Docker.
+LOG_OPTIONS = {"max-file": "2", "max-size": "50m", "tag": "{{.Name}}"}
+# The engine's own defaults, which roles/docker_engine sets: Docker writes them into the container, and the provider takes that
+# for a change.
+SET_BY_THE_ENGINE = ["ulimits"]
 
 
 def go_duration(seconds: int) -> str:
@@ -45,7 +50,7 @@ class Service(pulumi.ComponentResource):
         host: where it runs.
         command: arguments after the image's entrypoint.
         environment: variables; never a secret, they show in ``docker inspect``.
-        after: services that have to be healthy first.
+        after: services that have to be healthy first; Docker itself has to know, so they need a probe that runs inside.
     """
 
     container: docker.Container
@@ -89,6 +94,7 @@ class Service(pulumi.ComponentResource):
                 pulumi.ResourceOptions(
                     delete_before_replace=True,
                     replace_on_changes=SILENTLY_IGNORED,
+                    ignore_changes=SET_BY_THE_ENGINE,
                     depends_on=[service.container for service in after],
                 ),
             ),
@@ -104,7 +110,7 @@ class Service(pulumi.ComponentResource):
         memory_mb = settings.memory_limit_mb(component)
         capabilities = [name for exception in component.exceptions for name in exception.capabilities]
         return {
-            "user": None if self._excepted("non_root") else component.user,
+            "user": component.user,
             "read_only": not self._excepted("read_only"),
             "tmpfs": {path: self._tmpfs_options(size_mb) for path, size_mb in sorted(component.tmpfs.items())},
             "capabilities": docker.ContainerCapabilitiesArgs(drops=["ALL"], adds=capabilities or None),
@@ -117,8 +123,8 @@ class Service(pulumi.ComponentResource):
 
     def _tmpfs_options(self, size_mb: int) -> str:
         """Owned by the component's user: runc before 1.2 forgets a mode when a stopped container starts again."""
-        uid = self._component.uid
-        return f"rw,noexec,nosuid,nodev,size={size_mb}m,uid={uid},gid={uid},mode=0700"
+        owner = self._component.owner
+        return f"rw,noexec,nosuid,nodev,size={size_mb}m,uid={owner},gid={owner},mode=0700"
 
     def _lifecycle(self) -> dict[str, Any]:
         """How it starts, proves itself, logs and ends."""
@@ -128,14 +134,19 @@ class Service(pulumi.ComponentResource):
             "init": True,
             "restart": "unless-stopped",
             "must_run": True,
-            "wait": True,
-            "wait_timeout": probe.start_seconds + self._host.settings.health_timeout_seconds,
-            "healthcheck": docker.ContainerHealthcheckArgs(
-                tests=["CMD", *component.probe_command],
-                interval=go_duration(probe.interval_seconds),
-                timeout=go_duration(probe.timeout_seconds),
-                start_period=go_duration(probe.start_seconds),
-                retries=probe.retries,
+            # Who is asked from outside is waited for by `infra.cli up`; the image's own check, if any, is turned off.
+            "wait": probe.test is not None,
+            "wait_timeout": probe.start_seconds + self._host.settings.health_timeout_seconds if probe.test else None,
+            "healthcheck": (
+                docker.ContainerHealthcheckArgs(
+                    tests=["CMD", *component.probe_command],
+                    interval=go_duration(probe.interval_seconds),
+                    timeout=go_duration(probe.timeout_seconds),
+                    start_period=go_duration(probe.start_seconds),
+                    retries=probe.retries,
+                )
+                if probe.test
+                else docker.ContainerHealthcheckArgs(tests=["NONE"])
             ),
             "stop_signal": stop.signal,
             "stop_timeout": stop.grace_seconds,
@@ -182,6 +193,8 @@ class Service(pulumi.ComponentResource):
             )
         files = {component.config: settings.folders.config / component.name} if component.config else {}
         files |= {f"{SECRETS_FOLDER}/{name}": settings.secret_file(name) for name in component.secrets}
+        if component.container_logs:
+            files[component.container_logs] = self._host.daemon.data_root / "containers"
         mounts += [
             docker.ContainerMountArgs(type="bind", source=str(source), target=target, read_only=True)
             for target, source in files.items()

@@ -50,11 +50,20 @@ class Retention(Model):
 
 
 class Logs(Model):
-    """Pipeline ``logs``: VictoriaLogs."""
+    """Pipeline ``logs``: VictoriaLogs, and what brings it the lines that containers print."""
 
-    components: list[Literal["victorialogs"]] = ["victorialogs"]
+    # vector: nothing is lost when it is killed; has only an official image. alloy: for where Vector cannot be had; can be
+    # built from packages. none: only what a trading process sends itself. See docs/delivery.md.
+    collector: Literal["vector", "alloy", "none"] = "vector"
+    # First parts of the names of containers whose lines are brought; empty takes all of the machine.
+    containers: list[Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$")]] = []
     # 14 days is the source's; the cap leaves half of a small VM's 40 GB disk to everything else.
     retention: Retention = Retention(time="14d", size="20GiB")
+
+    @property
+    def components(self) -> list[str]:
+        """What runs."""
+        return ["victorialogs"] if self.collector == "none" else ["victorialogs", self.collector]
 
 
 class Trader(Model):
@@ -199,10 +208,12 @@ class Settings(Model):
             "data_dir": str(self.folders.data),
             "secrets_dir": str(self.folders.config / "secrets"),
             "urls": self.urls,
+            "containers": self._brought(),
             "components": [
                 {
                     "name": component.name,
                     "uid": component.uid,
+                    "owner": component.owner,
                     "container": self.container_name(component),
                     "config_dir": str(self.folders.config / component.name) if component.config else None,
                     "data_dir": str(self.folders.data / component.name) if component.data else None,
@@ -213,6 +224,16 @@ class Settings(Model):
                 }
                 for component in self.components
             ],
+        }
+
+    def _brought(self) -> dict[str, list[str]]:
+        """Containers whose lines the collector brings: first parts of names, and whole names that it leaves out."""
+        logs = self.pipelines.logs
+        # The trader sends its records itself; what the collector says of a failure would feed the failure.
+        silent = [component for component in self.components if component.container_logs or component.name == "trader"]
+        return {
+            "brought": logs.containers if logs else [],
+            "left_out": [self.container_name(component) for component in silent],
         }
 
 

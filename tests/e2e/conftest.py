@@ -148,7 +148,10 @@ def stack(make_stack: Callable[..., StackUnderTest]) -> StackUnderTest:
         "name_prefix": f"crowsnest-{STACK}",
         "port_offset": 20000,
         "supply": os.environ.get("CROWSNEST_TEST_SUPPLY", "auto"),
-        "pipelines": {"logs": None, "trading": {"trader": {"bars_per_second": 200}}},
+        "pipelines": {
+            "logs": {"collector": "alloy", "containers": [f"crowsnest-{STACK}-"]},
+            "trading": {"trader": {"bars_per_second": 200}},
+        },
         "publish": ["victorialogs.http", "postgresql.sql"],
     }
     stack = make_stack(STACK, tree)

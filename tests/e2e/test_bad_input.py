@@ -17,7 +17,12 @@ from .conftest import Result, StackUnderTest
 
 pytestmark = [pytest.mark.docker, pytest.mark.stack]
 
-LOGS = {"name_prefix": "crowsnest-bad", "port_offset": 22000, "pipelines": {"logs": None}, "publish": ["victorialogs.http"]}
+LOGS = {
+    "name_prefix": "crowsnest-bad",
+    "port_offset": 22000,
+    "pipelines": {"logs": {"collector": "none"}},
+    "publish": ["victorialogs.http"],
+}
 
 
 @pytest.fixture(scope="module")

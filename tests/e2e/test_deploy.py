@@ -65,7 +65,8 @@ def test_a_preview_of_an_unchanged_stack_is_empty(stack: StackUnderTest):
 
 
 def test_a_preview_names_the_consequence(stack: StackUnderTest):
-    stack.write(memory_mb={"redis": 300}, pipelines={"logs": {"retention": {"time": "7d", "size": "5GiB"}}, **_trading(stack)})
+    logs = stack.tree["pipelines"]["logs"] | {"retention": {"time": "7d", "size": "5GiB"}}
+    stack.write(memory_mb={"redis": 300}, pipelines={"logs": logs, **_trading(stack)})
     try:
         changes = {change["resource"]: change for change in stack.run("preview").document["changes"]}
     finally:

@@ -32,7 +32,10 @@ def demo(make_stack: Callable[..., StackUnderTest]) -> StackUnderTest:
     tree = {
         "name_prefix": "crowsnest-fresh",
         "port_offset": 23000,
-        "pipelines": {"logs": None, "trading": {"components": ["postgresql", "trader"]}},
+        "pipelines": {
+            "logs": {"collector": "alloy", "containers": ["crowsnest-fresh-"]},
+            "trading": {"components": ["postgresql", "trader"]},
+        },
         "publish": ["victorialogs.http"],
     }
     stack = make_stack("demo", tree)

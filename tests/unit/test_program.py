@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pulumi
 import pytest
 from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks
@@ -9,6 +11,7 @@ from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks
 from infra import settings as stack_settings
 from infra.catalogue import catalogue
 from infra.checkpoint import CONTAINER, IMAGE, NETWORK, VOLUME
+from infra.daemon import Daemon
 from infra.platform import declare
 from infra.service import go_duration
 
@@ -37,7 +40,9 @@ def declared(stack: str) -> Recorder:
 
     @pulumi.runtime.test
     def program() -> None:
-        declare(stack_settings.read(stack), lambda component: f"local/{component.name}:1", "DAEMON")
+        declare(
+            stack_settings.read(stack), lambda component: f"local/{component.name}:1", Daemon("DAEMON", Path("/srv/docker"))
+        )
 
     program()
     return recorder
@@ -62,20 +67,24 @@ def test_every_container_keeps_every_rule(name):
     inputs = FULL.of_type(CONTAINER)[name]
     component = catalogue()[inputs["hostname"]]
     assert inputs["image"].startswith("sha256:")
-    assert inputs["user"] == f"{component.uid}:{component.uid}"
+    assert inputs["user"] == f"{component.owner}:{component.uid}"
     assert inputs["readOnly"] is True
     assert inputs["tmpfs"]
-    assert inputs["capabilities"] == {"drops": ["ALL"]}
+    excepted = {exception.rule: exception for exception in component.exceptions}
+    adds = excepted["cap_drop"].capabilities if "cap_drop" in excepted else []
+    assert inputs["capabilities"] == {"drops": ["ALL"]} | ({"adds": adds} if adds else {})
+    assert component.owner or "non_root" in excepted
     assert inputs["securityOpts"] == ["no-new-privileges:true"]
     assert inputs["memory"] == inputs["memorySwap"] == component.limits.memory_mb
     assert float(inputs["cpus"]) == component.limits.cpus
-    assert inputs["healthcheck"]["tests"][0] == "CMD"
+    assert inputs["healthcheck"]["tests"][0] == ("CMD" if component.probe.test else "NONE")
     assert inputs["logDriver"] == "json-file"
-    assert {"max-size", "max-file"} == set(inputs["logOpts"])
+    assert {"max-size", "max-file", "tag"} == set(inputs["logOpts"])
     assert inputs["restart"] == "unless-stopped"
     assert inputs["stopTimeout"] == inputs["destroyGraceSeconds"] == component.stop.grace_seconds
     assert inputs["removeVolumes"] is False
-    assert inputs["mustRun"] is inputs["wait"] is inputs["init"] is True
+    assert inputs["mustRun"] is inputs["init"] is True
+    assert inputs["wait"] is bool(component.probe.test)
     assert "volumes" not in inputs
     assert {label["label"]: label["value"] for label in inputs["labels"]}["crowsnest.pids_limit"] == str(component.limits.pids)
 
@@ -105,6 +114,13 @@ def test_retention_reaches_the_store_by_time_and_size():
     command = FULL.of_type(CONTAINER)["crowsnest-full-victorialogs"]["command"]
     assert "-retentionPeriod=14d" in command
     assert "-retention.maxDiskSpaceUsageBytes=20GiB" in command
+
+
+def test_the_collector_reads_what_docker_keeps_and_nothing_else_of_the_host():
+    mounts = {mount["target"]: mount for mount in FULL.of_type(CONTAINER)["crowsnest-full-alloy"]["mounts"]}
+    logs = mounts["/var/lib/docker/containers"]
+    assert (logs["source"], logs["readOnly"]) == ("/srv/docker/containers", True)
+    assert not any("docker.sock" in mount["source"] for mount in mounts.values())
 
 
 def test_volumes_never_change_with_the_stack():

@@ -16,11 +16,12 @@ def names(stack: str) -> list[str]:
 
 def test_the_stacks_hold_what_the_design_says():
     assert names("dev") == ["postgresql", "redis"]
-    assert names("demo") == ["victorialogs", "postgresql", "trader"]
-    assert names("base") == ["victorialogs"]
+    assert names("demo") == ["victorialogs", "alloy", "postgresql", "trader"]
+    assert names("base") == ["victorialogs", "vector"]
     assert set(names("base")) < set(names("prod"))
     assert "trader" in names("prod")
-    assert set(names("full")) == set(catalogue().components)
+    # A stack has one collector; this one has what can be built from packages.
+    assert set(names("full")) == set(catalogue().components) - {"vector"}
 
 
 @pytest.mark.parametrize("stack", stack_settings.stack_names())
@@ -89,7 +90,7 @@ def test_an_unusable_file_is_refused(tmp_path, text):
 def test_a_file_of_ones_own_is_read(tmp_path):
     path = tmp_path / "own.yaml"
     path.write_text(yaml.safe_dump({"config": {CONFIG_KEY: LOGS}}))
-    assert [one.name for one in stack_settings.read("own", path).components] == ["victorialogs"]
+    assert [one.name for one in stack_settings.read("own", path).components] == ["victorialogs", "vector"]
 
 
 def test_description_tells_ansible_every_place(monkeypatch):

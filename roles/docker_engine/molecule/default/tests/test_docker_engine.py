@@ -37,7 +37,7 @@ def test_engine_answers(host):
 def test_configuration_bounds_the_logs(config):
     assert config["live-restore"] is True
     assert config["log-driver"] == "json-file"
-    assert config["log-opts"] == {"max-file": "3", "max-size": "10m"}
+    assert config["log-opts"] == {"max-file": "3", "max-size": "10m", "tag": "{{.Name}}"}
 
 
 def test_configuration_is_roots(host):
@@ -68,7 +68,7 @@ def test_a_container_is_made_with_bounded_logs(host):
 
     log = json.loads(host.check_output("docker inspect --format '{{json .HostConfig.LogConfig}}' probe"))
 
-    assert log == {"Type": "json-file", "Config": {"max-file": "3", "max-size": "10m"}}
+    assert log == {"Type": "json-file", "Config": {"max-file": "3", "max-size": "10m", "tag": "{{.Name}}"}}
     host.check_output("docker rm probe && docker rmi probe:1")
 
 
