@@ -219,9 +219,11 @@ def _scope(strategy_id: str | None, strategies: Sequence[str] | None) -> tuple[s
         return (strategy_id,)
     if strategies is None:
         return None
-    if not [name for name in strategies if name]:
+    # An empty name would match every stream without a strategy.
+    names = tuple(name for name in strategies if name)
+    if not names:
         raise Refused("forbidden", "no strategy is assigned to you", "ask an operator to assign one")
-    return tuple(strategies)
+    return names
 
 
 def _exact(exact: Mapping[str, Sequence[str]]) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -1,0 +1,1 @@
+"""Who asks: users with passwords, their sessions, and tokens for machines."""

@@ -1,0 +1,80 @@
+"""`/api/auth`: sign in, sign out, who am I, tokens."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request, Response
+from starlette.responses import JSONResponse
+
+from crowsnest.api.identity.dependencies import COOKIE, Current, Operator, address_of, refuse_other_sites, service_of
+from crowsnest.api.identity.repository import SESSION_SECONDS
+from crowsnest.api.identity.schemas import Credentials, Identity, MadeToken, Me, NewToken, Tokens
+from crowsnest.api.identity.service import csrf_token
+from crowsnest.api.problems import documented
+
+router = APIRouter(prefix="/api/auth", tags=["auth"])
+
+
+def _me(identity: Identity) -> dict[str, object]:
+    strategies = None if identity.strategies is None else list(identity.strategies)
+    return {"name": identity.name, "role": identity.role, "strategies": strategies, "csrf_token": csrf_token(identity)}
+
+
+@router.post(
+    "/login", response_model=Me, responses=documented("invalid-query", "unauthenticated", "csrf", "throttled", "too-large")
+)
+async def login(request: Request, credentials: Credentials) -> Response:
+    """Sign in; the answer sets the session cookie."""
+    refuse_other_sites(request)
+    secret, identity = await service_of(request).login(credentials.username, credentials.password, address_of(request))
+    response = JSONResponse(_me(identity))
+    response.set_cookie(
+        COOKIE, secret, max_age=SESSION_SECONDS, path="/", httponly=True, samesite="strict", secure=request.url.scheme == "https"
+    )
+    return response
+
+
+@router.post("/logout", status_code=204, responses=documented("unauthenticated", "csrf"))
+async def logout(request: Request, identity: Current) -> Response:
+    """Sign out."""
+    await service_of(request).logout(identity, address_of(request))
+    response = Response(status_code=204)
+    response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict", secure=request.url.scheme == "https")
+    return response
+
+
+@router.get("/me", response_model=Me, responses=documented("unauthenticated"))
+async def me(identity: Current) -> Response:
+    """Who is signed in, and the CSRF token of the session."""
+    return JSONResponse(_me(identity))
+
+
+@router.get("/tokens", response_model=Tokens, responses=documented("unauthenticated", "forbidden"))
+async def tokens(request: Request, identity: Operator) -> Response:
+    """All tokens, without their secrets."""
+    return JSONResponse({"tokens": service_of(request).tokens()})
+
+
+@router.post(
+    "/tokens",
+    status_code=201,
+    response_model=MadeToken,
+    responses=documented("invalid-query", "unauthenticated", "forbidden", "csrf", "conflict", "too-large"),
+)
+async def make_token(request: Request, identity: Operator, wanted: NewToken) -> Response:
+    """A new token; its secret is shown only here."""
+    return JSONResponse(await service_of(request).make_token(wanted, identity.name, address_of(request)), 201)
+
+
+@router.delete(
+    "/tokens/{token_id}",
+    status_code=204,
+    responses=documented("invalid-query", "unauthenticated", "forbidden", "csrf", "not-found"),
+)
+async def delete_token(
+    request: Request, identity: Operator, token_id: Annotated[str, Path(pattern=r"^[0-9a-f]{12}$")]
+) -> Response:
+    """Delete a token."""
+    await service_of(request).delete_token(token_id, identity.name, address_of(request))
+    return Response(status_code=204)

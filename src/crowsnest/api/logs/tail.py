@@ -1,0 +1,206 @@
+"""Live tail as server-sent events: batches of rows, what was skipped, and a sign of life.
+
+A slow reader does not slow anything else down: what it cannot take is dropped, oldest first, and counted to it. A tail ends by
+itself after some minutes and the browser comes back with the last time it saw, so that a changed right counts soon.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from crowsnest.api.logs import moments
+from crowsnest.api.logs.client import StoreClient
+from crowsnest.api.logs.policy import Decision
+from crowsnest.api.logs.rows import cut, moment_of
+from crowsnest.api.problems import Problem
+from crowsnest.api.web import disconnected
+
+BATCH_ROWS: Final = 200
+BATCH_SECONDS: Final = 0.2
+HEARTBEAT_SECONDS: Final = 15.0
+LIFETIME_SECONDS: Final = 600.0
+RETRY_MS: Final = 1000
+_WAITING_ROWS: Final = 2000
+_WAITING_BYTES: Final = 2 * 1024 * 1024
+_LOOK_BACK_SECONDS: Final = 5
+"""The store repeats this much to find rows that came late; a tail that begins shows it."""
+_MAX_LOOK_BACK_SECONDS: Final = 600
+_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+class Waiting:
+    """Rows that were read and not yet sent; bounded, the oldest make room."""
+
+    def __init__(self, field_bytes: int, after_ns: int | None) -> None:
+        self._rows: deque[bytes] = deque()
+        self._bytes = 0
+        self._skipped = 0
+        self._field_bytes = field_bytes
+        self._after_ns = after_ns
+        self.arrived = asyncio.Event()
+
+    def add(self, line: bytes) -> None:
+        """Keep a row, unless it was seen before the reader came back."""
+        if self._after_ns is not None:
+            moment = moment_of(line)
+            if moment is not None and moment <= self._after_ns:
+                return
+        line, _ = cut(line, self._field_bytes)
+        self._rows.append(line)
+        self._bytes += len(line)
+        while len(self._rows) > _WAITING_ROWS or self._bytes > _WAITING_BYTES:
+            self._bytes -= len(self._rows.popleft())
+            self._skipped += 1
+        self.arrived.set()
+
+    def take(self) -> tuple[int, list[bytes]]:
+        """How many were skipped since the last time, and the next batch."""
+        skipped, self._skipped = self._skipped, 0
+        rows = [self._rows.popleft() for _ in range(min(BATCH_ROWS, len(self._rows)))]
+        self._bytes -= sum(map(len, rows))
+        if not self._rows:
+            self.arrived.clear()
+        return skipped, rows
+
+
+class TailResponse(Response):
+    """Streams a tail until the reader leaves, the store fails, its time is over, or the server stops.
+
+    Args:
+        store: where the rows come from.
+        decision: what may be asked; its range does not count.
+        after_ns: newest time that the reader has seen.
+        field_bytes: most bytes of a field.
+        stopping: set when the server stops.
+        may_go_on: asked at each heartbeat; raises a problem that ends the tail.
+        ended: called once, whatever happened.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self,
+        store: StoreClient,
+        decision: Decision,
+        after_ns: int | None,
+        field_bytes: int,
+        stopping: asyncio.Event,
+        may_go_on: Callable[[], None],
+        ended: Callable[[], None],
+    ) -> None:
+        super().__init__(headers=_HEADERS)
+        del self.headers["content-length"]
+        self._store = store
+        self._decision = decision
+        self._after_ns = after_ns
+        self._waiting = Waiting(field_bytes, after_ns)
+        self._stopping = stopping
+        self._may_go_on = may_go_on
+        self._ended = ended
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send until the end."""
+        work = [
+            asyncio.ensure_future(one)
+            for one in (self._stream(send), disconnected(receive), self._stopping.wait(), asyncio.sleep(LIFETIME_SECONDS))
+        ]
+        try:
+            await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._ended()
+            for one in work:
+                one.cancel()
+            await asyncio.gather(*work, return_exceptions=True)
+
+    async def _stream(self, send: Send) -> None:
+        try:
+            async with self._store.tail(self._form()) as lines:
+                await self._start(send)
+                reading = asyncio.ensure_future(self._read(lines))
+                try:
+                    await self._write(send, reading)
+                finally:
+                    reading.cancel()
+                    await asyncio.gather(reading, return_exceptions=True)
+        except Problem as problem:
+            await self._fail(send, problem)
+
+    _started = False
+
+    async def _start(self, send: Send) -> None:
+        self._started = True
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        await _send(send, f"retry: {RETRY_MS}\n\n".encode())
+        await _send(send, _event("heartbeat", {"time": _now()}))
+
+    async def _fail(self, send: Send, problem: Problem) -> None:
+        """Before the first byte a problem is an answer like any other; later it is an event."""
+        if not self._started:
+            answer = problem.response
+            await send({"type": "http.response.start", "status": answer.status_code, "headers": answer.raw_headers})
+            await send({"type": "http.response.body", "body": bytes(answer.body)})
+            return
+        await _send(send, _event("problem", problem.document))
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _form(self) -> list[tuple[str, str]]:
+        look_back = float(_LOOK_BACK_SECONDS)
+        if self._after_ns is not None:
+            seconds = (time.time_ns() - self._after_ns) / moments.SECOND_NS
+            look_back = min(max(look_back, seconds + 1), _MAX_LOOK_BACK_SECONDS)
+        return [("query", self._decision.query.text), *self._decision.filters, ("start_offset", f"{look_back:.3f}s")]
+
+    async def _read(self, lines: AsyncIterator[bytes]) -> None:
+        async for line in lines:
+            self._waiting.add(line)
+        raise Problem("store-unavailable", "the log store ended the tail")
+
+    async def _write(self, send: Send, reading: asyncio.Future[None]) -> None:
+        heartbeat = time.monotonic() + HEARTBEAT_SECONDS
+        while True:
+            arriving = asyncio.ensure_future(self._waiting.arrived.wait())
+            patience = max(0.0, heartbeat - time.monotonic())
+            try:
+                await asyncio.wait({arriving, reading}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                arriving.cancel()
+            skipped, rows = self._waiting.take()
+            if skipped:
+                await _send(send, _event("skipped", {"count": skipped}))
+            if rows:
+                await _send(send, _records(rows))
+                # Rows gather meanwhile, so that a busy stream makes few events.
+                await asyncio.sleep(BATCH_SECONDS if len(rows) < BATCH_ROWS else 0)
+            elif reading.done():
+                reading.result()
+            if time.monotonic() >= heartbeat:
+                self._may_go_on()
+                await _send(send, _event("heartbeat", {"time": _now()}))
+                heartbeat = time.monotonic() + HEARTBEAT_SECONDS
+
+
+def _records(rows: list[bytes]) -> bytes:
+    newest = max((moment for row in (rows[0], rows[-1]) if (moment := moment_of(row)) is not None), default=None)
+    identity = b"" if newest is None else b"id: " + moments.text(newest).encode() + b"\n"
+    return b"event: records\n" + identity + b"data: [" + b",".join(rows) + b"]\n\n"
+
+
+def _event(name: str, document: dict[str, object]) -> bytes:
+    return b"event: " + name.encode() + b"\ndata: " + msgspec.json.encode(document) + b"\n\n"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+async def _send(send: Send, body: bytes) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": True})

@@ -1,0 +1,1 @@
+"""Saved views: a name for a query, each user's own."""
