@@ -43,6 +43,7 @@ _REFUSED_PIPES: Final = {
     "block_stats": "it shows the insides of the store",
     "blocks_count": "it shows the insides of the store",
 }
+_NO_FIRST_WORDS: Final = PIPES | frozenset(_REFUSED_PIPES) | {"stats_remote", "unpack_syslog", "unpack_words", "hash"}
 # What may stand before a parenthesis in the arguments of a pipe.
 _ARGUMENT_WORDS: Final = frozenset(
     {
@@ -86,7 +87,7 @@ class QueryRefused(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A recognised query: the text as it was, and the names of its pipes."""
+    """A recognised query: the text for the store, and the names of its pipes."""
 
     text: str
     pipes: tuple[str, ...] = ()
@@ -117,8 +118,12 @@ def recognise(text: str) -> Query:
         return Query("*")
     if found := _UNPRINTABLE.search(text):
         raise QueryRefused(f"a control character stands at character {found.start() + 1}", "remove it")
-    reader = _Reader(_tokens(text), text)
-    return Query(text, reader.query())
+    tokens = _tokens(text)
+    pipes = _Reader(tokens).query()
+    first = tokens[0]
+    # The store takes a pipe's name as the first word for a mistake. Traders look for `order`; behind `*` it means the same.
+    is_pipe_name = first.kind == "word" and first.text.lower() in _NO_FIRST_WORDS and tokens[1].text != ":"
+    return Query(f"* {text.lstrip()}" if is_pipe_name else text, pipes)
 
 
 def _tokens(text: str) -> list[_Token]:
@@ -152,9 +157,8 @@ def _unreadable(text: str, at: int) -> QueryRefused:
 class _Reader:
     """Reads tokens from left to right; each method reads one thing or refuses."""
 
-    def __init__(self, tokens: list[_Token], text: str) -> None:
+    def __init__(self, tokens: list[_Token]) -> None:
         self._tokens = tokens
-        self._text = text
         self._at = 0
         self._depth = 0
 
