@@ -16,11 +16,12 @@ from infra.host import Host
 from infra.network import declare_networks
 from infra.pipelines.logs import LogsPipeline
 from infra.pipelines.trading import TradingPipeline
+from infra.pipelines.viewer import ViewerPipeline
 from infra.settings import CONFIG_KEY, PROJECT, Settings
 from supply import images
 
 DAEMON_OUTPUT = "daemon_id"
-PIPELINES = {"logs": LogsPipeline, "trading": TradingPipeline}
+PIPELINES = {"logs": LogsPipeline, "trading": TradingPipeline, "viewer": ViewerPipeline}
 
 
 def settings_of_running_stack() -> Settings:

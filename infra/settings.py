@@ -5,6 +5,7 @@ Secrets are not in it: it only decides what runs and for how long data is kept. 
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -80,11 +81,29 @@ class Trading(Model):
     trader: Trader = Trader()
 
 
+def _network(text: str) -> str:
+    return str(ipaddress.ip_network(text))
+
+
+class Viewer(Model):
+    """Pipeline ``viewer``: the log API, for people and machines who sign in."""
+
+    # Networks whose word for a client's address is believed: the gateway's, which is somewhere in Docker's. The API listens on
+    # internal networks only.
+    trusted_proxies: list[Annotated[str, AfterValidator(_network)]] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]
+
+    @property
+    def components(self) -> list[str]:
+        """What runs."""
+        return ["api"]
+
+
 class Pipelines(Model):
     """A pipeline runs when its key is present, with its defaults where the value is empty."""
 
     logs: Logs | None = None
     trading: Trading | None = None
+    viewer: Viewer | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -95,10 +114,12 @@ class Pipelines(Model):
     def _at_least_one(self) -> Self:
         if not self.enabled:
             raise ValueError(f"choose at least one pipeline of {', '.join(type(self).model_fields)}")
+        if self.viewer and not self.logs:
+            raise ValueError("viewer shows what logs stores; choose the pipeline logs, too")
         return self
 
     @property
-    def enabled(self) -> dict[str, Logs | Trading]:
+    def enabled(self) -> dict[str, Logs | Trading | Viewer]:
         """The pipelines that run, by name."""
         return {name: value for name, value in self if value is not None}
 

@@ -16,8 +16,8 @@ def names(stack: str) -> list[str]:
 
 def test_the_stacks_hold_what_the_design_says():
     assert names("dev") == ["postgresql", "redis"]
-    assert names("demo") == ["victorialogs", "alloy", "postgresql", "trader"]
-    assert names("base") == ["victorialogs", "vector"]
+    assert names("demo") == ["victorialogs", "alloy", "postgresql", "trader", "api"]
+    assert names("base") == ["victorialogs", "vector", "api"]
     assert set(names("base")) < set(names("prod"))
     assert "trader" in names("prod")
     # A stack has one collector; this one has what can be built from packages.
@@ -48,7 +48,9 @@ LOGS = {"pipelines": {"logs": None}}
         ({"pipelines": {"logs": {"retention": {"time": "-14d", "size": "1GiB"}}}}, "'-14d' is not a duration"),
         ({"pipelines": {"logs": {"retention": {"time": "0d", "size": "1GiB"}}}}, "'0d' is not a duration"),
         ({"pipelines": {"logs": {"retention": {"time": "14d", "size": "-1GiB"}}}}, "'-1GiB' is not a size"),
-        ({"pipelines": {}}, "choose at least one pipeline of logs, trading"),
+        ({"pipelines": {}}, "choose at least one pipeline of logs, trading, viewer"),
+        ({"pipelines": {"viewer": None}}, "viewer shows what logs stores; choose the pipeline logs, too"),
+        ({"pipelines": {"logs": None, "viewer": {"trusted_proxies": ["gateway"]}}}, "does not appear to be an IPv4 or IPv6 network"),
         ({"pipelines": {"lgos": None}}, "x: pipelines.lgos: unknown key"),
         ({**LOGS, "publish": ["redis.resp"]}, "'redis.resp' is not a port of this stack; choose from victorialogs.http"),
         ({**LOGS, "publish": ["victorialogs.http"] * 2}, "is claimed by both victorialogs.http and victorialogs.http"),
