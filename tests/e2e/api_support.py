@@ -39,18 +39,23 @@ class Store:
 
     def insert(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Insert records, which are found when this returns."""
+        before = self.count()
+        sent = self.send(records)
+        deadline = time.monotonic() + 20
+        while self.count() < before + sent:
+            assert time.monotonic() < deadline, f"{self.count()} of {before + sent} records found"
+            time.sleep(0.1)
+
+    def send(self, records: Iterable[Mapping[str, Any]]) -> int:
+        """Insert records, which are found a second later; how many they are."""
         lines = [json.dumps(record) for record in records]
         request = urllib.request.Request(
             f"{self.url}/insert/jsonline?_stream_fields={STREAM_FIELDS}",
             "\n".join(lines).encode(),
             {"Content-Type": "application/stream+json"},
         )
-        before = self.count()
         urllib.request.urlopen(request, timeout=30).close()
-        deadline = time.monotonic() + 20
-        while self.count() < before + len(lines):
-            assert time.monotonic() < deadline, f"{self.count()} of {before + len(lines)} records found"
-            time.sleep(0.1)
+        return len(lines)
 
     def count(self) -> int:
         answer = requests.post(f"{self.url}/select/logsql/query", {"query": "* | stats count() n"}, timeout=10)

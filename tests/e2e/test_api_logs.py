@@ -232,20 +232,20 @@ class Reader:
         return [row for name, _, data in self.events if name == "records" for row in data]
 
 
-def test_a_tail_shows_what_arrives_within_two_seconds_and_goes_on_where_it_was_left(admin: Session, store: Store):
+def test_a_tail_shows_what_arrives_and_goes_on_where_it_was_left(admin: Session, store: Store):
     reader = Reader(admin, query={"strategy_id": "live"})
     wait_until(lambda: reader.events, 5)
     begun = time.monotonic()
-    store.insert([{**said("live", f"first {index}", 0), "_time": ago(0, index)} for index in range(3)])
-    store.insert([said("other", "not for this tail", 0)])
-    wait_until(lambda: len(reader.rows) == 3, 8, 0.01)
-    figure("tail: seconds from insert to the reader, the store waits 1 s itself", f"{time.monotonic() - begun:.1f}")
+    store.send([{**said("live", f"first {index}", 0), "_time": ago(0, index)} for index in range(3)])
+    store.send([said("other", "not for this tail", 0)])
+    wait_until(lambda: len(reader.rows) == 3, 20, 0.01)
+    figure("tail: seconds from an insert to its reader; the store waits 1 s itself, and shows it after 1 s", f"{time.monotonic() - begun:.1f}")
     identity = next(identity for name, identity, _ in reversed(reader.events) if name == "records")
     assert identity == reader.rows[-1]["_time"] or moments.parse(identity, 0) == moments.parse(reader.rows[-1]["_time"], 0)
     reader.answer.close()
     store.insert([said("live", "while nobody looked", 0)])
     again = Reader(admin, query={"strategy_id": "live"}, headers={"Last-Event-ID": identity})
-    wait_until(lambda: again.rows, 8)
+    wait_until(lambda: again.rows, 20)
     assert [row["_msg"] for row in again.rows] == ["while nobody looked"]
     again.answer.close()
 

@@ -25,6 +25,7 @@ Kind = Literal[
     "not-found",
     "conflict",
     "too-large",
+    "too-slow",
 ]
 
 
@@ -47,6 +48,7 @@ TEMPLATES: Final[Mapping[Kind, _Template]] = {
     "too-many-queries": _Template(429, "Too many queries at once", "wait for the ones that are running, then try again"),
     "not-found": _Template(404, "Not found", "check the address"),
     "conflict": _Template(409, "Already there", "choose another name"),
+    "too-slow": _Template(408, "Too slow", "send the request at once"),
     "too-large": _Template(413, "Too large", "ask for less, or send less"),
 }  # fmt: skip
 

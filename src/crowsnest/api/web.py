@@ -62,65 +62,68 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(receive, send)
+        sender = _Sender(send)
         try:
             if len(scope.get("raw_path", b"")) + len(scope["query_string"]) > MAX_TARGET_BYTES:
                 raise Problem("too-large", f"the address is longer than {MAX_TARGET_BYTES} bytes", "ask for less at once")
-            _check_length(scope)
-            await self._app(scope, exchange.receive, exchange.send)
+            await self._app(scope, await _with_body(scope, receive), sender)
         except Problem as problem:
-            if not exchange.has_begun:
-                await problem.response(scope, receive, exchange.send)
+            await problem.response(scope, receive, sender)
         except (ClientGone, _SlowReader):
             # Without an answer the server closes the connection, which is what there is to say.
             pass
 
 
-def _check_length(scope: Scope) -> None:
-    for name, value in scope["headers"]:
-        if name == b"content-length" and (not value.isdigit() or int(value) > MAX_BODY_BYTES):
-            raise Problem("too-large", f"a body has at most {MAX_BODY_BYTES} bytes", "send less", {"Connection": "close"})
+async def _with_body(scope: Scope, receive: Receive) -> Receive:
+    """Read a body before anything is done with the request: it is small, or refused, and its sender has to be quick.
+
+    Raises:
+        Problem: too large, or too slow.
+    """
+    headers = dict(scope["headers"])
+    if b"content-length" not in headers and b"transfer-encoding" not in headers:
+        return receive
+    length = headers.get(b"content-length", b"0")
+    too_large = Problem("too-large", f"a body has at most {MAX_BODY_BYTES} bytes", "send less", {"Connection": "close"})
+    if not length.isdigit() or int(length) > MAX_BODY_BYTES:
+        raise too_large
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGone
+                body += message.get("body", b"")
+                if len(body) > MAX_BODY_BYTES:
+                    raise too_large
+                if not message.get("more_body", False):
+                    break
+    except TimeoutError:
+        raise Problem(
+            "too-slow", f"the body did not arrive within {BODY_SECONDS:g} s", headers={"Connection": "close"}
+        ) from None
+    waiting: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
+
+    async def again() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return again
 
 
 class _SlowReader(Exception):
     pass
 
 
-class _Exchange:
-    """One request's messages, counted and timed."""
+class _Sender:
+    """Sends, unless the reader has stopped reading; and what every answer has in its head."""
 
-    def __init__(self, receive: Receive, send: Send) -> None:
-        self._receive = receive
+    def __init__(self, send: Send) -> None:
         self._send = send
-        self._body_bytes = 0
-        self._body_is_complete = False
-        self._deadline: float | None = None
-        self.has_begun = False
 
-    async def receive(self) -> Message:
-        """The next message; while the body is incomplete, only until its deadline."""
-        if self._body_is_complete:
-            return await self._receive()
-        now = asyncio.get_running_loop().time()
-        self._deadline = self._deadline or now + BODY_SECONDS
-        try:
-            async with asyncio.timeout_at(self._deadline):
-                message = await self._receive()
-        except TimeoutError:
-            raise Problem(
-                "timeout", f"the body did not arrive within {BODY_SECONDS:g} s", "send it at once", {"Connection": "close"}
-            ) from None
-        if message["type"] == "http.request":
-            self._body_bytes += len(message.get("body", b""))
-            if self._body_bytes > MAX_BODY_BYTES:
-                raise Problem("too-large", f"a body has at most {MAX_BODY_BYTES} bytes", "send less", {"Connection": "close"})
-            self._body_is_complete = not message.get("more_body", False)
-        return message
-
-    async def send(self, message: Message) -> None:
-        """Send, unless the reader has stopped reading."""
+    async def __call__(self, message: Message) -> None:
+        """Send one message."""
         if message["type"] == "http.response.start":
-            self.has_begun = True
             headers = MutableHeaders(raw=message["headers"])
             headers.setdefault("Cache-Control", "no-store")
             headers.setdefault("X-Content-Type-Options", "nosniff")

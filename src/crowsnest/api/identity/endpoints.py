@@ -22,7 +22,7 @@ def _me(identity: Identity) -> dict[str, object]:
 
 
 @router.post(
-    "/login", response_model=Me, responses=documented("invalid-query", "unauthenticated", "csrf", "throttled", "too-large")
+    "/login", response_model=Me, responses=documented("invalid-query", "unauthenticated", "csrf", "throttled", "too-large", "too-slow")
 )
 async def login(request: Request, credentials: Credentials) -> Response:
     """Sign in; the answer sets the session cookie."""
@@ -60,7 +60,7 @@ async def tokens(request: Request, identity: Operator) -> Response:
     "/tokens",
     status_code=201,
     response_model=MadeToken,
-    responses=documented("invalid-query", "unauthenticated", "forbidden", "csrf", "conflict", "too-large"),
+    responses=documented("invalid-query", "unauthenticated", "forbidden", "csrf", "conflict", "too-large", "too-slow"),
 )
 async def make_token(request: Request, identity: Operator, wanted: NewToken) -> Response:
     """A new token; its secret is shown only here."""

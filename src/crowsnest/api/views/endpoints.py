@@ -61,7 +61,7 @@ async def views(request: Request, identity: Current) -> Response:
 
 
 @router.put(
-    "/{name}", response_model=View, responses=documented("invalid-query", "unauthenticated", "csrf", "conflict", "too-large")
+    "/{name}", response_model=View, responses=documented("invalid-query", "unauthenticated", "csrf", "conflict", "too-large", "too-slow")
 )
 async def put(request: Request, identity: Current, name: Name, query: ViewQuery) -> Response:
     """Save a view, in place of one of that name."""
