@@ -62,7 +62,7 @@ class Store:
         return int(json.loads(answer.text)["n"])
 
     def metric(self, name: str) -> int:
-        """Value of a metric without labels."""
+        """Value of a metric, named with its labels."""
         for line in requests.get(f"{self.url}/metrics", timeout=10).text.splitlines():
             if line.startswith(f"{name} "):
                 return int(float(line.split()[1]))

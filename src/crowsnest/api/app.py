@@ -74,7 +74,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     database = await asyncio.to_thread(Database, settings.database)
     audit = SqliteAuditStore(database)
     identity = IdentityService(database, audit)
-    store = StoreClient(settings.victorialogs_url, max_tails=limiter.TAILS_IN_ALL)
+    store = StoreClient(settings.victorialogs_url)
     app.state.database, app.state.audit, app.state.identity = database, audit, identity
     app.state.logs = LogDesk(
         store,

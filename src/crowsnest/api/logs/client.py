@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -23,22 +22,23 @@ _MAX_ERROR_BYTES: Final = 8 * 1024
 _MAX_DETAIL_CHARACTERS: Final = 300
 _MAX_DOCUMENT_BYTES: Final = 16 * 1024 * 1024
 _MAX_CONNECTIONS: Final = 64
+_MAX_TAIL_CONNECTIONS: Final = 4
 _PARSE_ERROR: Final = re.compile(r"cannot parse query \[.*\]: (.*)", re.DOTALL)
 
 
 class StoreClient:
     """Asks one VictoriaLogs. Make it inside a running event loop, and close it."""
 
-    def __init__(self, url: str, *, max_tails: int) -> None:
+    def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
         # Plain bytes: the store is next door, and decompressing costs more than it saves.
         headers = {"Accept-Encoding": "identity"}
         self._queries = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=_MAX_CONNECTIONS, keepalive_timeout=30), headers=headers, trust_env=False
         )
-        # Tails hold their connections for minutes: they have their own, and none is used twice.
+        # A hundred tails take turns on a few connections, and leave the others to whoever waits for an answer.
         self._tails = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=max_tails, force_close=True), headers=headers, trust_env=False
+            connector=aiohttp.TCPConnector(limit=_MAX_TAIL_CONNECTIONS, keepalive_timeout=30), headers=headers, trust_env=False
         )
 
     async def close(self) -> None:
@@ -46,13 +46,14 @@ class StoreClient:
         await self._queries.close()
         await self._tails.close()
 
-    async def lines(self, form: Form, timeout_seconds: float) -> AsyncIterator[bytes]:
+    async def lines(self, form: Form, timeout_seconds: float, *, for_tail: bool = False) -> AsyncIterator[bytes]:
         """Rows of `/select/logsql/query`, each one line of JSON without its end.
 
         Raises:
             Problem: the store refuses, fails, or does not answer in time.
         """
-        async with self._answer("/select/logsql/query", form, timeout_seconds) as answer:
+        session = self._tails if for_tail else self._queries
+        async with self._answer("/select/logsql/query", form, timeout_seconds, session) as answer:
             async for line in _lines(answer):
                 yield line
 
@@ -79,45 +80,24 @@ class StoreClient:
             return (await _bounded(answer, _MAX_DOCUMENT_BYTES)).decode("utf-8", "replace")
 
     @asynccontextmanager
-    async def _answer(self, path: str, form: Form, timeout_seconds: float) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _answer(
+        self, path: str, form: Form, timeout_seconds: float, session: aiohttp.ClientSession | None = None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         timeout = aiohttp.ClientTimeout(total=timeout_seconds + _GRACE_SECONDS, sock_connect=_CONNECT_SECONDS)
         try:
-            answer = await self._queries.post(self._url + path, data=list(form), timeout=timeout, allow_redirects=False)
+            answer = await (session or self._queries).post(self._url + path, data=list(form), timeout=timeout, allow_redirects=False)
             try:
                 await _check(answer)
                 yield answer
             finally:
                 # An answer that was read to its end gives its connection back; any other is cut, which ends the query.
                 answer.close() if not answer.content.at_eof() else answer.release()
+        except aiohttp.ConnectionTimeoutError as error:
+            raise Problem("store-unavailable", "the log store cannot be reached") from error
         except TimeoutError as error:
             raise Problem("timeout", f"the log store did not finish in {timeout_seconds:g} s") from error
         except aiohttp.ClientError as error:
             raise Problem("store-unavailable", "the log store cannot be reached, or broke off") from error
-
-    @asynccontextmanager
-    async def tail(self, form: Form) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Chunks of lines of `/select/logsql/tail`, without end; leaving it cuts the connection at once.
-
-        Raises:
-            Problem: the store refuses or cannot be reached.
-        """
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
-        try:
-            async with asyncio.timeout(_CONNECT_SECONDS + _GRACE_SECONDS):
-                answer = await self._tails.post(
-                    self._url + "/select/logsql/tail", data=list(form), timeout=timeout, allow_redirects=False
-                )
-        except TimeoutError as error:
-            raise Problem("timeout", "the log store did not begin the tail in time") from error
-        except aiohttp.ClientError as error:
-            raise Problem("store-unavailable", "the log store cannot be reached") from error
-        try:
-            await _check(answer)
-            yield _lines(answer)
-        except aiohttp.ClientError as error:
-            raise Problem("store-unavailable", "the log store broke off") from error
-        finally:
-            answer.close()  # waits for nothing, so that a cancelled task closes it, too
 
 
 async def _lines(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

@@ -1,5 +1,8 @@
 """Live tail as server-sent events: batches of rows, what was skipped, and a sign of life.
 
+The store's own `/tail` leaves out, for ever, a row that becomes visible after a newer one of its stream, as happens when it is
+busy. Here the last seconds are asked for again and again, and what was shown is left out: a row may come late and is not lost.
+
 A slow reader does not slow anything else down: what it cannot take is dropped, oldest first, and counted to it. A tail ends by
 itself after some minutes and the browser comes back with the last time it saw, so that a changed right counts soon.
 """
@@ -7,10 +10,12 @@ itself after some minutes and the browser comes back with the last time it saw, 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Final
 
 import msgspec
@@ -19,6 +24,7 @@ from starlette.types import Receive, Scope, Send
 
 from crowsnest.api.logs import moments
 from crowsnest.api.logs.client import StoreClient
+from crowsnest.api.logs.moments import SECOND_NS
 from crowsnest.api.logs.policy import Decision
 from crowsnest.api.logs.rows import cut, moment_of
 from crowsnest.api.problems import Problem
@@ -31,29 +37,34 @@ LIFETIME_SECONDS: Final = 600.0
 RETRY_MS: Final = 1000
 _WAITING_ROWS: Final = 2000
 _WAITING_BYTES: Final = 2 * 1024 * 1024
-_LOOK_BACK_SECONDS: Final = 5
-"""The store repeats this much to find rows that came late; a tail that begins shows it."""
-_MAX_LOOK_BACK_SECONDS: Final = 600
+LOOK_BACK_SECONDS: Final = 5
+"""A tail that begins shows this much of what was before."""
+MAX_LOOK_BACK_SECONDS: Final = 600
+"""A reader that comes back is shown at most this much of what it missed."""
+LOOK_SECONDS: Final = 1.0
+LOOK_TIMEOUT_SECONDS: Final = 10
+SHALLOW_SECONDS: Final = 3
+DEEP_SECONDS: Final = 15
+"""Every few looks go back this far: so late a row may become visible and still be shown."""
+_DEEP_EVERY: Final = 5
+_GENERATION_LOOKS: Final = 20
+_PATIENCE: Final = 3
+_MAX_NEW: Final = 20_000
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 class Waiting:
     """Rows that were read and not yet sent; bounded, the oldest make room."""
 
-    def __init__(self, field_bytes: int, after_ns: int | None) -> None:
+    def __init__(self, field_bytes: int) -> None:
         self._rows: deque[bytes] = deque()
         self._bytes = 0
         self._skipped = 0
         self._field_bytes = field_bytes
-        self._after_ns = after_ns
         self.arrived = asyncio.Event()
 
     def add(self, line: bytes) -> None:
-        """Keep a row, unless it was seen before the reader came back."""
-        if self._after_ns is not None:
-            moment = moment_of(line)
-            if moment is not None and moment <= self._after_ns:
-                return
+        """Keep a row."""
         line, _ = cut(line, self._field_bytes)
         self._rows.append(line)
         self._bytes += len(line)
@@ -70,6 +81,73 @@ class Waiting:
         if not self._rows:
             self.arrived.clear()
         return skipped, rows
+
+
+class Follower:
+    """Looks for rows that were not seen yet, each second."""
+
+    def __init__(self, store: StoreClient, decision: Decision, after_ns: int | None) -> None:
+        self._store = store
+        self._decision = decision
+        now_ns = time.time_ns()
+        self._first_ns = now_ns - LOOK_BACK_SECONDS * SECOND_NS
+        if after_ns is not None:
+            self._first_ns = max(after_ns + 1, now_ns - MAX_LOOK_BACK_SECONDS * SECOND_NS)
+        # Where the last look ended, and hashes of rows that were seen: this generation's and the one's before.
+        self._looked_ns = self._first_ns
+        self._seen: set[int] = set()
+        self._seen_before: set[int] = set()
+        self._looks = 0
+
+    async def follow(self, waiting: Waiting) -> None:
+        """Look until cancelled. A store that is busy is asked again; nothing is lost by that.
+
+        Raises:
+            Problem: the store is away, or busy for too long.
+        """
+        failures = 0
+        while True:
+            begun = time.monotonic()
+            try:
+                await self.look(waiting)
+                failures = 0
+            except Problem as problem:
+                failures += 1
+                if problem.kind not in ("too-many-queries", "timeout") or failures > _PATIENCE:
+                    raise
+            await asyncio.sleep(max(0.0, LOOK_SECONDS - (time.monotonic() - begun)))
+
+    async def look(self, waiting: Waiting) -> None:
+        """Find what is new, oldest first.
+
+        Raises:
+            Problem: the store does not answer.
+        """
+        is_deep = self._looks % _DEEP_EVERY == 0
+        now_ns = time.time_ns()
+        start_ns = max(self._first_ns, self._looked_ns - (DEEP_SECONDS if is_deep else SHALLOW_SECONDS) * SECOND_NS)
+        window = dataclasses.replace(self._decision, start_ns=start_ns, end_ns=now_ns + SECOND_NS, timeout_seconds=LOOK_TIMEOUT_SECONDS)
+        new: list[tuple[int, bytes]] = []
+        async for line in self._store.lines(window.form, LOOK_TIMEOUT_SECONDS, for_tail=True):
+            identity = hash(line)
+            if identity not in self._seen and identity not in self._seen_before:
+                self._seen.add(identity)
+                new.append((moment_of(line) or now_ns, line))
+                if len(new) >= _MAX_NEW:
+                    # More than any reader can take: what is here is handed on, so that it is counted and not kept.
+                    self._hand_on(new, waiting)
+        self._hand_on(new, waiting)
+        self._looks += 1
+        self._looked_ns = now_ns
+        if self._looks % _GENERATION_LOOKS == 0:
+            self._seen, self._seen_before = set(), self._seen
+
+    @staticmethod
+    def _hand_on(new: list[tuple[int, bytes]], waiting: Waiting) -> None:
+        new.sort(key=itemgetter(0))
+        for _, line in new:
+            waiting.add(line)
+        new.clear()
 
 
 class TailResponse(Response):
@@ -102,7 +180,7 @@ class TailResponse(Response):
         self._store = store
         self._decision = decision
         self._after_ns = after_ns
-        self._waiting = Waiting(field_bytes, after_ns)
+        self._waiting = Waiting(field_bytes)
         self._stopping = stopping
         self._may_go_on = may_go_on
         self._ended = ended
@@ -122,17 +200,20 @@ class TailResponse(Response):
             await asyncio.gather(*work, return_exceptions=True)
 
     async def _stream(self, send: Send) -> None:
+        reading: asyncio.Future[None] | None = None
         try:
-            async with self._store.tail(self._form()) as lines:
-                await self._start(send)
-                reading = asyncio.ensure_future(self._read(lines))
-                try:
-                    await self._write(send, reading)
-                finally:
-                    reading.cancel()
-                    await asyncio.gather(reading, return_exceptions=True)
+            follower = Follower(self._store, self._decision, self._after_ns)
+            # The first look is before the answer begins, so that a store that is away is an answer like any other.
+            await follower.look(self._waiting)
+            await self._start(send)
+            reading = asyncio.ensure_future(follower.follow(self._waiting))
+            await self._write(send, reading)
         except Problem as problem:
             await self._fail(send, problem)
+        finally:
+            if reading is not None:
+                reading.cancel()
+                await asyncio.gather(reading, return_exceptions=True)
 
     _started = False
 
@@ -151,18 +232,6 @@ class TailResponse(Response):
             return
         await _send(send, _event("problem", problem.document))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    def _form(self) -> list[tuple[str, str]]:
-        look_back = float(_LOOK_BACK_SECONDS)
-        if self._after_ns is not None:
-            seconds = (time.time_ns() - self._after_ns) / moments.SECOND_NS
-            look_back = min(max(look_back, seconds + 1), _MAX_LOOK_BACK_SECONDS)
-        return [("query", self._decision.query.text), *self._decision.filters, ("start_offset", f"{look_back:.3f}s")]
-
-    async def _read(self, lines: AsyncIterator[bytes]) -> None:
-        async for line in lines:
-            self._waiting.add(line)
-        raise Problem("store-unavailable", "the log store ended the tail")
 
     async def _write(self, send: Send, reading: asyncio.Future[None]) -> None:
         heartbeat = time.monotonic() + HEARTBEAT_SECONDS
