@@ -1,7 +1,8 @@
 """Hostile queries against a real VictoriaLogs: none reads outside of its range, its limit or its strategies.
 
-Each query is sent through the API to every endpoint that takes one, by a viewer of the strategy `alpha`. It is also put to the store
-without the recogniser, with the policy's other arguments only: what leaves its bounds then has to be what the recogniser refuses.
+Each query is sent through the API to every endpoint that takes one, by a viewer of the strategy `alpha`. It is also put to the
+store without the recogniser, with the policy's other arguments only: what leaves its bounds then has to be what the recogniser
+refuses.
 """
 
 from __future__ import annotations

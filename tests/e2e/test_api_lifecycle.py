@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import socket
 import struct
 import threading
@@ -74,7 +73,7 @@ def upstream_connections(api: Api, store: Store) -> int:
     inodes = set()
     for entry in Path(f"/proc/{api.process.pid}/fd").iterdir():
         with contextlib.suppress(OSError):
-            inodes.add(os.readlink(entry))
+            inodes.add(str(entry.readlink()))
     port = urlsplit(store.url).port
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return sum(int(row[2].split(":")[1], 16) == port and row[3] == "01" and f"socket:[{row[9]}]" in inodes for row in rows)
@@ -133,7 +132,10 @@ def test_a_hundred_tails_at_once_each_see_each_record(api: Api, store: Store):
     received = asyncio.run(_follow(api, store, machines))
     growth_mb = rss_mb(api) - before_mb
     complete = sum(count == 50 for count in received)
-    figure(f"tails at once / of them complete, 50 records in 5 s / memory they took", f"{len(received)} / {complete} / {growth_mb:.0f} MB")
+    figure(
+        "tails at once / of them complete, 50 records in 5 s / memory they took",
+        f"{len(received)} / {complete} / {growth_mb:.0f} MB",
+    )
     assert len(received) == complete == TAILS_IN_ALL
     assert growth_mb <= 50
     assert asked_in(store, 3) == 0
@@ -166,7 +168,7 @@ async def _follow(api: Api, store: Store, machines: list[str]) -> list[int]:
             await asyncio.to_thread(store.send, [said("crowd", f"{second} {index}", 0, extra_ns=index) for index in range(10)])
             await asyncio.sleep(1)
         deadline = time.monotonic() + 30
-        while any(count[0] < 50 for count in counts) and time.monotonic() < deadline:
+        while any(count[0] < 50 for count in counts) and time.monotonic() < deadline:  # noqa: ASYNC110 - tasks count
             await asyncio.sleep(0.2)
         for task in tasks:
             task.cancel()
@@ -190,8 +192,10 @@ def test_a_reader_that_does_not_read_is_told_what_it_skipped(api: Api, store: St
         while chunk := connection.recv(1 << 20):
             body += chunk
     reset(connection)
-    events = [part for part in body.replace(b"\r\n", b"\n").split(b"event: ")]
-    skipped = sum(json.loads(part.split(b"data: ")[1].split(b"\n")[0])["count"] for part in events if part.startswith(b"skipped"))
+    events = body.split(b"event: ")
+    skipped = sum(
+        json.loads(part.split(b"data: ")[1].split(b"\n")[0])["count"] for part in events if part.startswith(b"skipped")
+    )
     shown = body.count(b'"_msg"')
     figure(f"tail of a reader that slept while {sent} records came: shown / skipped and counted", f"{shown} / {skipped}")
     assert skipped > 0
@@ -206,7 +210,9 @@ def test_the_end_does_not_wait_for_tails(api: Api, store: Store):
     idle = Session(api.url)
     idle.http.get(f"{api.url}/api/health", timeout=5)
     seconds = api.stop()
-    figure(f"SIGTERM with {len(tails)} open tails: seconds until the end, exit code", f"{seconds:.2f}, {api.process.returncode}")
+    figure(
+        f"SIGTERM with {len(tails)} open tails: seconds until the end, exit code", f"{seconds:.2f}, {api.process.returncode}"
+    )
     assert seconds <= 5
     assert api.process.returncode == 0
     assert asked_in(store, 2) == 0
@@ -219,9 +225,7 @@ def test_the_end_does_not_wait_for_a_query_either(api: Api, store: Store):
     store.container.pause()
     try:
         threading.Thread(
-            target=lambda: requests.get(
-                f"{api.url}/api/logs/query", headers={"Authorization": f"Bearer {token}"}, timeout=20
-            ),
+            target=lambda: requests.get(f"{api.url}/api/logs/query", headers={"Authorization": f"Bearer {token}"}, timeout=20),
             daemon=True,
         ).start()
         wait_until(lambda: upstream_connections(api, store) >= 1, 5)
@@ -241,4 +245,6 @@ def test_what_was_answered_is_in_the_log_after_a_kill(store: Store, tmp_path: Pa
         assert "audit log intact" in api.cli("audit", "verify")
     with running_api(tmp_path, store.url) as again:
         rows = again.login().get("/api/audit", limit=100).json()["rows"]
-        assert {row["detail"]["q"] for row in rows if row["action"] == "logs.query"} == {f"before{index}" for index in range(20)}
+        assert {row["detail"]["q"] for row in rows if row["action"] == "logs.query"} == {
+            f"before{index}" for index in range(20)
+        }

@@ -180,7 +180,9 @@ def test_pages_are_newest_first_and_complete(database, audit):
 
 
 def test_an_oversized_detail_is_cut_and_stays_json(database, audit):
-    database.write_now(lambda connection: audit.append_within(connection, [Entry("a", "b", "c", "allowed", {"q": "x" * 99_999})]))
+    database.write_now(
+        lambda connection: audit.append_within(connection, [Entry("a", "b", "c", "allowed", {"q": "x" * 99_999})])
+    )
     (row,) = audit.page(None, 1)
     assert len(row["detail"]["cut"]) == 3000
     assert audit.verify({}).problem is None

@@ -50,10 +50,13 @@ def login(service: IdentityService, name: str = "ann", password: str = PASSWORD,
 
 
 def refusal(call, *arguments) -> str:
-    with pytest.raises(Problem) as refused:
+    def run() -> None:
         result = call(*arguments)
         if asyncio.iscoroutine(result):
             asyncio.run(result)
+
+    with pytest.raises(Problem) as refused:
+        run()
     return refused.value.kind
 
 
@@ -63,7 +66,9 @@ def test_who_signs_in_is_known_by_the_cookie(service):
     assert service.of_session("something else") is None
 
 
-@pytest.mark.parametrize(("name", "password"), [("ann", "wrong"), ("nobody", PASSWORD), ("ANN", PASSWORD), ("ann", PASSWORD + " ")])
+@pytest.mark.parametrize(
+    ("name", "password"), [("ann", "wrong"), ("nobody", PASSWORD), ("ANN", PASSWORD), ("ann", PASSWORD + " ")]
+)
 def test_wrong_is_wrong_in_the_same_words(service, name, password):
     with pytest.raises(Problem, match="name or password is wrong"):
         login(service, name, password)

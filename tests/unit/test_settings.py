@@ -50,7 +50,10 @@ LOGS = {"pipelines": {"logs": None}}
         ({"pipelines": {"logs": {"retention": {"time": "14d", "size": "-1GiB"}}}}, "'-1GiB' is not a size"),
         ({"pipelines": {}}, "choose at least one pipeline of logs, trading, viewer"),
         ({"pipelines": {"viewer": None}}, "viewer shows what logs stores; choose the pipeline logs, too"),
-        ({"pipelines": {"logs": None, "viewer": {"trusted_proxies": ["gateway"]}}}, "does not appear to be an IPv4 or IPv6 network"),
+        (
+            {"pipelines": {"logs": None, "viewer": {"trusted_proxies": ["gateway"]}}},
+            "does not appear to be an IPv4 or IPv6 network",
+        ),
         ({"pipelines": {"lgos": None}}, "x: pipelines.lgos: unknown key"),
         ({**LOGS, "publish": ["redis.resp"]}, "'redis.resp' is not a port of this stack; choose from victorialogs.http"),
         ({**LOGS, "publish": ["victorialogs.http"] * 2}, "is claimed by both victorialogs.http and victorialogs.http"),

@@ -10,8 +10,14 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crowsnest.api.settings import HELP, ApiSettings, SettingsError
+
+if TYPE_CHECKING:
+    # Imported where they are used: `--help` takes no second.
+    from crowsnest.api.audit.store import SqliteAuditStore
+    from crowsnest.api.identity.service import IdentityService
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -119,7 +125,7 @@ def _actor() -> str:
         return f"cli:{os.getuid()}"
 
 
-def _with_identity(settings: ApiSettings, work: Callable[..., int]) -> int:
+def _with_identity(settings: ApiSettings, work: Callable[[IdentityService, SqliteAuditStore], int]) -> int:
     """Open the database and run `work` with the identity service; what cannot be done ends with a text and 2."""
     from crowsnest.api.audit.store import SqliteAuditStore
     from crowsnest.api.database import Database, DatabaseError
@@ -152,8 +158,8 @@ def _password(options: argparse.Namespace) -> tuple[str, bool]:
 def _users_add(options: argparse.Namespace, settings: ApiSettings) -> int:
     password, is_new = _password(options)
 
-    def add(identity: object, _: object) -> int:
-        identity.add_user(options.name, options.role, options.strategy, password, _actor())  # type: ignore[attr-defined]
+    def add(identity: IdentityService, _: SqliteAuditStore) -> int:
+        identity.add_user(options.name, options.role, options.strategy, password, _actor())
         print(f"{options.name}: {password}" if is_new else f"{options.name} added")
         return 0
 
@@ -161,8 +167,8 @@ def _users_add(options: argparse.Namespace, settings: ApiSettings) -> int:
 
 
 def _users_list(_: argparse.Namespace, settings: ApiSettings) -> int:
-    def show(identity: object, _audit: object) -> int:
-        for user in identity.users():  # type: ignore[attr-defined]
+    def show(identity: IdentityService, _audit: SqliteAuditStore) -> int:
+        for user in identity.users():
             strategies = "all strategies" if user.strategies is None else ", ".join(user.strategies)
             print(f"{user.name:<20} {user.role:<9} {'disabled' if user.disabled else 'enabled':<9} {strategies}")
         return 0
@@ -173,8 +179,8 @@ def _users_list(_: argparse.Namespace, settings: ApiSettings) -> int:
 def _users_change(options: argparse.Namespace, settings: ApiSettings) -> int:
     password, is_new = _password(options) if options.disabled is None else (None, False)
 
-    def change(identity: object, _: object) -> int:
-        identity.change_user(options.name, _actor(), disabled=options.disabled, password=password)  # type: ignore[attr-defined]
+    def change(identity: IdentityService, _: SqliteAuditStore) -> int:
+        identity.change_user(options.name, _actor(), disabled=options.disabled, password=password)
         print(f"{options.name}: {password}" if is_new else f"{options.name} changed and signed out")
         return 0
 
@@ -192,26 +198,28 @@ def _tokens_add(options: argparse.Namespace, settings: ApiSettings) -> int:
         first = error.errors()[0]
         return _fail(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
 
-    def add(identity: object, _: object) -> int:
-        print(identity.make_token_now(wanted, _actor())["token"])  # type: ignore[attr-defined]
+    def add(identity: IdentityService, _: SqliteAuditStore) -> int:
+        print(identity.make_token_now(wanted, _actor())["token"])
         return 0
 
     return _with_identity(settings, add)
 
 
 def _tokens_list(_: argparse.Namespace, settings: ApiSettings) -> int:
-    def show(identity: object, _audit: object) -> int:
-        for token in identity.tokens():  # type: ignore[attr-defined]
-            strategies = "all strategies" if token["strategies"] is None else ", ".join(token["strategies"])
-            print(f"{token['id']} {token['name']:<20} {token['role']:<9} until {token['expires'] or 'for ever':<25} {strategies}")
+    def show(identity: IdentityService, _audit: SqliteAuditStore) -> int:
+        for token in identity.tokens():
+            strategies = json.dumps(token["strategies"]) if token["strategies"] else "all strategies"
+            print(
+                f"{token['id']} {token['name']:<20} {token['role']:<9} until {token['expires'] or 'for ever':<25} {strategies}"
+            )
         return 0
 
     return _with_identity(settings, show)
 
 
 def _tokens_delete(options: argparse.Namespace, settings: ApiSettings) -> int:
-    def delete(identity: object, _: object) -> int:
-        identity.delete_token_now(options.id, _actor())  # type: ignore[attr-defined]
+    def delete(identity: IdentityService, _: SqliteAuditStore) -> int:
+        identity.delete_token_now(options.id, _actor())
         print(f"{options.id} deleted")
         return 0
 
@@ -226,9 +234,9 @@ def _audit_verify(options: argparse.Namespace, settings: ApiSettings) -> int:
     except ValueError:
         return _fail("--expect takes what `audit head` prints: SEQ:HASH")
 
-    def verify(_: object, audit: object) -> int:
+    def verify(_: IdentityService, audit: SqliteAuditStore) -> int:
         try:
-            verdict = audit.verify(expected)  # type: ignore[attr-defined]
+            verdict = audit.verify(expected)
         except sqlite3.DatabaseError as error:
             print(f"audit log NOT intact: the file is damaged: {error}")
             return 1
@@ -242,8 +250,8 @@ def _audit_verify(options: argparse.Namespace, settings: ApiSettings) -> int:
 
 
 def _audit_head(_: argparse.Namespace, settings: ApiSettings) -> int:
-    def head(_identity: object, audit: object) -> int:
-        seq, newest = audit.head()  # type: ignore[attr-defined]
+    def head(_identity: IdentityService, audit: SqliteAuditStore) -> int:
+        seq, newest = audit.head()
         print(f"{seq}:{newest.hex()}")
         return 0
 

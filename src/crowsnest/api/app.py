@@ -52,13 +52,15 @@ def create_app(settings: ApiSettings) -> FastAPI:
         redoc_url=None,
         lifespan=_lifespan,
         separate_input_output_schemas=False,
+        # Short names for the functions of generated clients.
+        generate_unique_id_function=lambda route: f"{route.tags[0] if route.tags else 'api'}_{route.name.strip('_')}",
     )
     app.state.settings = settings
     app.state.stopping = asyncio.Event()
     for module in (logs_endpoints, identity_endpoints, audit_endpoints, views_endpoints):
         app.include_router(module.router)
     app.add_api_route("/api/health", _alive, response_model=Alive, tags=["health"])
-    app.add_api_route("/api/openapi.json", _schema, tags=["health"], response_class=JSONResponse)
+    app.add_api_route("/api/openapi.json", _schema, response_model=dict[str, Any], tags=["health"])
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
@@ -98,7 +100,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def _anchor(audit: SqliteAuditStore) -> None:
-    """Say the audit log's newest hash now and then: what this process prints goes to the log store, out of this file's reach."""
+    """Say the audit log's newest hash now and then: what is printed goes to the log store, out of this file's reach."""
     while True:
         seq, head = audit.head()
         logger.info("audit head %d:%s", seq, head.hex())
@@ -144,7 +146,9 @@ def _invalid(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"][1:]) or "the body"
-    problem = Problem("invalid-query", f"{where}: {first['msg']}"[:500], "correct it; /api/openapi.json describes what is possible")
+    problem = Problem(
+        "invalid-query", f"{where}: {first['msg']}"[:500], "correct it; /api/openapi.json describes what is possible"
+    )
     return problem.response
 
 
@@ -164,7 +168,7 @@ def _http(_: Request, error: Exception) -> Response:
     return JSONResponse(document, error.status_code, dict(error.headers or {}), MEDIA_TYPE)
 
 
-def _unforeseen(_: Request, error: Exception) -> Response:
+def _unforeseen(_: Request, _error: Exception) -> Response:
     # The server logs it with its traceback; the answer tells nothing of the inside.
     document = {
         "type": "about:blank",

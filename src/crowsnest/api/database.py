@@ -102,7 +102,9 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
         with _transaction(connection):
             version = int(connection.execute("PRAGMA user_version").fetchone()[0])
             if version > len(MIGRATIONS):
-                raise DatabaseError(f"{path} is of version {version}, this program knows {len(MIGRATIONS)}; start the newer program")
+                raise DatabaseError(
+                    f"{path} is of version {version}, this program knows {len(MIGRATIONS)}; start the newer program"
+                )
             if version == len(MIGRATIONS):
                 return
             for statement in MIGRATIONS[version]:

@@ -44,7 +44,7 @@ TEMPLATES: Final[Mapping[Kind, _Template]] = {
     "invalid-query": _Template(400, "The request cannot be understood", "correct what `detail` names"),
     "range-too-wide": _Template(400, "The time range is too wide", "narrow the range"),
     "timeout": _Template(504, "The query timed out", "narrow the range, or filter by strategy, level or source"),
-    "store-unavailable": _Template(503, "The log store does not answer", "try again in a few seconds; records are not lost meanwhile"),
+    "store-unavailable": _Template(503, "The log store does not answer", "try again in a few seconds; no record is lost"),
     "too-many-queries": _Template(429, "Too many queries at once", "wait for the ones that are running, then try again"),
     "not-found": _Template(404, "Not found", "check the address"),
     "conflict": _Template(409, "Already there", "choose another name"),

@@ -1,4 +1,4 @@
-"""The server: uvicorn with a deadline for request heads, a bounded number of connections, and an end that does not wait for tails."""
+"""The server: uvicorn with a deadline for request heads, bounded connections, and an end that does not wait for tails."""
 
 from __future__ import annotations
 

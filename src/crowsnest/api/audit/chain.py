@@ -1,7 +1,7 @@
 """The hash chain: each row's hash covers its fields and the hash of the row before.
 
-Who changes, inserts or deletes a row has to make all later hashes anew. Against that, the newest hash is printed (`audit head`) and
-logged by the running service, hence it lies in the log store as well; `audit verify --expect` compares.
+Who changes, inserts or deletes a row has to make all later hashes anew. Against that, the newest hash is printed
+(`audit head`) and logged by the running service, hence it lies in the log store as well; `audit verify --expect` compares.
 """
 
 from __future__ import annotations

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
-from crowsnest.api.identity.dependencies import Operator
+from crowsnest.api.identity.dependencies import operator
 from crowsnest.api.problems import documented
 
 router = APIRouter(prefix="/api/audit", tags=["audit"])
@@ -43,8 +43,13 @@ class AuditPage(BaseModel):
     next: Annotated[int | None, Field(description="`before` of the next page; null when there is none")]
 
 
-@router.get("", response_model=AuditPage, responses=documented("invalid-query", "unauthenticated", "forbidden"))
-async def page(request: Request, identity: Operator, asked: Annotated[AuditParameters, Query()]) -> Response:
+@router.get(
+    "",
+    dependencies=[Depends(operator)],
+    response_model=AuditPage,
+    responses=documented("invalid-query", "unauthenticated", "forbidden"),
+)
+async def page(request: Request, asked: Annotated[AuditParameters, Query()]) -> Response:
     """A page of the audit log."""
     rows = request.app.state.audit.page(asked.before, asked.limit)
     return JSONResponse({"rows": rows, "next": rows[-1]["seq"] if rows and rows[-1]["seq"] > 1 else None})

@@ -1,8 +1,9 @@
-"""The audit log's storage: an interface, and the one in SQLite. Another database needs `append`, `append_within`, `page`, `verify`."""
+"""The audit log's storage: the interface, and the one in SQLite."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import sqlite3
 from collections.abc import Awaitable, Mapping, Sequence
@@ -85,7 +86,7 @@ class SqliteAuditStore:
                 entries = [entry for entry, _ in batch]
                 error: Exception | None = None
                 try:
-                    await self._database.write(lambda connection, entries=entries: self.append_within(connection, entries))
+                    await self._database.write(functools.partial(self._append_all, entries))
                 except Exception as failure:  # noqa: BLE001 - whoever waits is told
                     error = failure
                 for _, done in batch:
@@ -93,6 +94,9 @@ class SqliteAuditStore:
                         done.set_result(None) if error is None else done.set_exception(error)
         finally:
             self._writing = None
+
+    def _append_all(self, entries: Sequence[Entry], connection: sqlite3.Connection) -> None:
+        self.append_within(connection, entries)
 
     def append_within(self, connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
         """Append within a transaction of that connection."""
@@ -122,7 +126,7 @@ class SqliteAuditStore:
     def verify(self, expected: Mapping[int, bytes]) -> chain.Verdict:
         """Check the whole chain; takes a few seconds for a million rows."""
         rows = self._database.reader.execute(f"SELECT {_COLUMNS} FROM audit NOT INDEXED ORDER BY seq")  # noqa: S608
-        return chain.verify(rows, expected)  # type: ignore[arg-type]
+        return chain.verify(rows, expected)
 
     def head(self) -> tuple[int, bytes]:
         """Newest seq and hash."""

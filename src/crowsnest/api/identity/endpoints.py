@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 from starlette.responses import JSONResponse
 
-from crowsnest.api.identity.dependencies import COOKIE, Current, Operator, address_of, refuse_other_sites, service_of
+from crowsnest.api.identity.dependencies import COOKIE, Current, Operator, address_of, operator, refuse_other_sites, service_of
 from crowsnest.api.identity.repository import SESSION_SECONDS
 from crowsnest.api.identity.schemas import Credentials, Identity, MadeToken, Me, NewToken, Tokens
 from crowsnest.api.identity.service import csrf_token
@@ -22,7 +22,9 @@ def _me(identity: Identity) -> dict[str, object]:
 
 
 @router.post(
-    "/login", response_model=Me, responses=documented("invalid-query", "unauthenticated", "csrf", "throttled", "too-large", "too-slow")
+    "/login",
+    response_model=Me,
+    responses=documented("invalid-query", "unauthenticated", "csrf", "throttled", "too-large", "too-slow"),
 )
 async def login(request: Request, credentials: Credentials) -> Response:
     """Sign in; the answer sets the session cookie."""
@@ -30,7 +32,13 @@ async def login(request: Request, credentials: Credentials) -> Response:
     secret, identity = await service_of(request).login(credentials.username, credentials.password, address_of(request))
     response = JSONResponse(_me(identity))
     response.set_cookie(
-        COOKIE, secret, max_age=SESSION_SECONDS, path="/", httponly=True, samesite="strict", secure=request.url.scheme == "https"
+        COOKIE,
+        secret,
+        max_age=SESSION_SECONDS,
+        path="/",
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
     )
     return response
 
@@ -50,8 +58,10 @@ async def me(identity: Current) -> Response:
     return JSONResponse(_me(identity))
 
 
-@router.get("/tokens", response_model=Tokens, responses=documented("unauthenticated", "forbidden"))
-async def tokens(request: Request, identity: Operator) -> Response:
+@router.get(
+    "/tokens", dependencies=[Depends(operator)], response_model=Tokens, responses=documented("unauthenticated", "forbidden")
+)
+async def tokens(request: Request) -> Response:
     """All tokens, without their secrets."""
     return JSONResponse({"tokens": service_of(request).tokens()})
 

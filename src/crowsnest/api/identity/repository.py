@@ -61,7 +61,9 @@ def add_user(
     )
 
 
-def change_user(connection: sqlite3.Connection, name: str, *, disabled: bool | None = None, password_hash: str | None = None) -> None:
+def change_user(
+    connection: sqlite3.Connection, name: str, *, disabled: bool | None = None, password_hash: str | None = None
+) -> None:
     """Change a user, who is signed out everywhere."""
     if disabled is not None:
         connection.execute("UPDATE users SET disabled = ? WHERE name = ?", (int(disabled), name))

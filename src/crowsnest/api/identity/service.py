@@ -128,7 +128,9 @@ class IdentityService:
         try:
             repository.add_token(connection, row, secret)
         except sqlite3.IntegrityError:
-            raise Problem("conflict", f"there is a token {wanted.name!r} already", "choose another name, or delete it") from None
+            raise Problem(
+                "conflict", f"there is a token {wanted.name!r} already", "choose another name, or delete it"
+            ) from None
         detail = {"id": row["id"], "name": wanted.name, "role": wanted.role, "strategies": wanted.strategies}
         self._audit.append_within(connection, [Entry(maker, address, "auth.tokens.add", "allowed", detail)])
         shown = {name: value for name, value in row.items() if name != "expires_seconds"}

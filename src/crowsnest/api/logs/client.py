@@ -1,4 +1,4 @@
-"""VictoriaLogs over HTTP: answers as they arrive, failures as problems. Leaving a call closes its connection, which ends the query."""
+"""VictoriaLogs over HTTP: answers as they arrive, failures as problems. Leaving a call ends its query."""
 
 from __future__ import annotations
 
@@ -85,7 +85,9 @@ class StoreClient:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         timeout = aiohttp.ClientTimeout(total=timeout_seconds + _GRACE_SECONDS, sock_connect=_CONNECT_SECONDS)
         try:
-            answer = await (session or self._queries).post(self._url + path, data=list(form), timeout=timeout, allow_redirects=False)
+            answer = await (session or self._queries).post(
+                self._url + path, data=list(form), timeout=timeout, allow_redirects=False
+            )
             try:
                 await _check(answer)
                 yield answer
@@ -142,7 +144,11 @@ def _explained(status: int, text: str) -> Problem:
         return Problem("store-unavailable", f"the log store answered {status}")
     if found := _PARSE_ERROR.search(text):
         said = " ".join(found[1].split())[:_MAX_DETAIL_CHARACTERS]
-        return Problem("invalid-query", f"the log store cannot parse the query: {said}", "correct the query; see docs/logsql.md")
+        return Problem(
+            "invalid-query", f"the log store cannot parse the query: {said}", "correct the query; see docs/logsql.md"
+        )
     if "memory" in text:
-        return Problem("too-large", "the query needs more memory than the log store gives it", "narrow the range or group by less")
+        return Problem(
+            "too-large", "the query needs more memory than the log store gives it", "narrow the range or group by less"
+        )
     return Problem("invalid-query", "the log store refused the query", "simplify it; see docs/logsql.md")

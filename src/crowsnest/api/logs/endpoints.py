@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -60,14 +60,14 @@ class LogDesk:
         except Refused as refused:
             decision = refused
         if isinstance(decision, Refused):
-            outcome, detail = f"refused:{decision.kind}", {"q": asked.q, "why": decision.detail, "strategy_id": asked.strategy_id}
+            outcome = f"refused:{decision.kind}"
+            detail: dict[str, object] = {"q": asked.q, "why": decision.detail, "strategy_id": asked.strategy_id}
         else:
-            outcome, detail = "allowed", {**decision.applied, **{name: list(values) for name, values in decision.exact}}
+            outcome = "allowed"
+            detail = {**decision.applied, **{name: list(values) for name, values in decision.exact}}
         return decision, Entry(identity.name, address_of(request), f"logs.{use}", outcome, detail)
 
-    async def answer(
-        self, request: Request, identity: Identity, asked: Asked, use: Use, work: Any
-    ) -> Any:
+    async def answer(self, request: Request, identity: Identity, asked: Asked, use: Use, work: Any) -> Any:
         """Decide, and do the work in one of the places while the client is there.
 
         The audit log is written while the store works: nothing is answered before both are done.
@@ -161,9 +161,7 @@ async def context(request: Request, identity: Current, asked: Annotated[schemas.
             identity,
             question,
             "context",
-            lambda decision: desk.service.context(
-                decision, time_ns, asked.stream_id, asked.before, asked.after, asked.within
-            ),
+            lambda decision: desk.service.context(decision, time_ns, asked.before, asked.after, asked.within),
         )
     )
 
@@ -178,9 +176,7 @@ async def loss(request: Request, identity: Current, asked: Annotated[schemas.Los
     if isinstance(boots, Refused):
         raise Problem(boots.kind, boots.detail, boots.hint)
     question = Asked(GAPS_QUERY, asked.start, asked.end, asked.strategy_id)
-    return _json(
-        await desk.answer(request, identity, question, "loss", lambda decision: desk.service.loss(decision, boots))
-    )
+    return _json(await desk.answer(request, identity, question, "loss", lambda decision: desk.service.loss(decision, boots)))
 
 
 @router.get(
@@ -246,7 +242,8 @@ async def export(request: Request, identity: Current, asked: Annotated[schemas.E
     except BaseException:
         desk.queries.give_back(identity.name)
         raise
-    to_bytes, head, media_type = exports.ndjson, b"", "application/x-ndjson"
+    to_bytes: Callable[[list[bytes]], bytes] = exports.ndjson
+    head, media_type = b"", "application/x-ndjson"
     if asked.format == "csv":
         head, to_bytes = exports.csv_writer(asked.columns.split(","))
         media_type = "text/csv; charset=utf-8"

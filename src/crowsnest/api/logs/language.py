@@ -1,9 +1,9 @@
 """The part of LogsQL that a person may use, recognised by an allow-list.
 
-What is not known here is refused, also what a later VictoriaLogs may bring. The reading is at least as strict as the store's own
-(lib/logstorage/parser.go): every byte outside of quotes is plain ASCII, quoted text is exactly what Go unquotes, and brackets
-stand only where the store reads a bracket. So a pipe that is read here as top-level is one there, and a subquery, which is a pipe
-between brackets, cannot be written.
+What is not known here is refused, also what a later VictoriaLogs may bring. The reading is at least as strict as the store's
+own (lib/logstorage/parser.go): every byte outside of quotes is plain ASCII, quoted text is exactly what Go unquotes, and
+brackets stand only where the store reads a bracket. So a pipe that is read here as top-level is one there, and a subquery,
+which is a pipe between brackets, cannot be written.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def _tokens(text: str) -> list[_Token]:
             tokens.append(_Token(kind, found[0], spaced, at))
         spaced = kind == "space"
         at = found.end()
-    tokens.append(_Token("end", "", True, len(text)))
+    tokens.append(_Token("end", "", spaced=True, at=len(text)))
     return tokens
 
 
@@ -387,35 +387,33 @@ class _Reader:
         return name
 
     def _pipe_arguments(self) -> None:
+        """Words, quoted texts and signs up to the next pipe; brackets are balanced, and stand behind what is known."""
         open_brackets = 0
-        while self._next.kind != "end":
-            token, before = self._next, self._tokens[self._at - 1]
-            if self._is("|"):
-                if open_brackets:
-                    raise self._unexpected()
-                return
-            self._at += 1
-            if token.kind != "sign":
-                continue
-            if token.text == "(":
-                if before.kind == "word" and before.text.lower() == "if":
-                    self._either()
-                    self._take(")")
-                    continue
-                if before.kind == "word" and not self._may_precede_bracket(before.text.lower()):
-                    self._at -= 1
-                    raise self._unexpected(f"{before.text!r} is not a function that may be used here")
-                open_brackets += 1
-            elif token.text == ")":
+        while self._next.kind != "end" and not (self._is("|") and not open_brackets):
+            if self._takes("("):
+                open_brackets += not self._took_condition()
+            elif self._is(")") and open_brackets:
+                self._at += 1
                 open_brackets -= 1
-                if open_brackets < 0:
-                    self._at -= 1
-                    raise self._unexpected()
-            elif not set(token.text) <= _ARGUMENT_SIGNS:
-                self._at -= 1
+            elif self._next.kind == "sign" and not set(self._next.text) <= _ARGUMENT_SIGNS:
                 raise self._unexpected()
+            else:
+                self._at += 1
         if open_brackets:
             raise self._unexpected(") is missing")
+
+    def _took_condition(self) -> bool:
+        """Whether the bracket that was just read is that of `if (filter)`, which is then read to its end."""
+        before = self._tokens[self._at - 2]
+        word = before.text.lower() if before.kind == "word" else ""
+        if word == "if":
+            self._either()
+            self._take(")")
+            return True
+        if word and not self._may_precede_bracket(word):
+            self._at -= 1
+            raise self._unexpected(f"{before.text!r} is not a function that may be used here")
+        return False
 
     @staticmethod
     def _may_precede_bracket(word: str) -> bool:

@@ -7,9 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 SECOND_NS: Final = 1_000_000_000
-_RFC3339: Final = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d\d:\d\d)", re.ASCII
-)
+_RFC3339: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _AGE: Final = re.compile(r"(\d{1,6})(s|m|h|d)", re.ASCII)
 _UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 # What a VictoriaLogs timestamp can hold, with room on both sides.

@@ -109,8 +109,8 @@ class Decision:
             ("query", self.query.text),
             ("start", moments.text(start_ns)),
             ("end", moments.text(end_ns - 1)),
-            # `start` and `end` can be left by an option of the query, and the store rounds `end` up where it ends in zeros. This
-            # says the same once more, exactly, where no option reaches.
+            # `start` and `end` can be left by an option of the query, and the store rounds `end` up where it ends in zeros.
+            # This says the same once more, exactly, where no option reaches.
             ("extra_filters", f"_time:[{moments.text(start_ns)}, {moments.text(end_ns)})"),
             *self.filters,
             ("timeout", f"{self.timeout_seconds}s"),
@@ -193,7 +193,9 @@ class LogQueryPolicy:
             start_ns = end_ns - self.limits.range_seconds * SECOND_NS
         end_ns = min(end_ns, before_ns)
         if start_ns >= end_ns:
-            raise Refused("invalid-query", "the time range is empty: it ends before it begins", "let `end` be later than `start`")
+            raise Refused(
+                "invalid-query", "the time range is empty: it ends before it begins", "let `end` be later than `start`"
+            )
         return start_ns, end_ns
 
     def _limit(self, asked: int | None, use: Use, clamps: list[Clamp]) -> int:

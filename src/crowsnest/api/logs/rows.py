@@ -89,11 +89,10 @@ class Page:
                     f"the records have more than {self._store_bytes // 2**20} MiB",
                     "lower the limit, or choose fields: `| fields _time, level, _msg`",
                 )
-            if len(line) > self._field_bytes:
-                line, longest = cut(line, self._field_bytes)
-                self.longest_field = max(self.longest_field, longest)
-            self.rows.append(line)
-            size += len(line) + 1
+            row, longest = cut(line, self._field_bytes)
+            self.longest_field = max(self.longest_field, longest)
+            self.rows.append(row)
+            size += len(row) + 1
             while size > self._response_bytes:
                 dropped = self._leave_one()
                 size -= len(dropped) + 1

@@ -129,9 +129,7 @@ class LogService:
         streams.sort(key=lambda one: (-one["hits"], one["stream"]))
         return {"streams": streams[:limit], **_said(decision)}
 
-    async def context(
-        self, decision: Decision, time_ns: int, stream_id: str, before: int, after: int, within: str
-    ) -> dict[str, object]:
+    async def context(self, decision: Decision, time_ns: int, before: int, after: int, within: str) -> dict[str, object]:
         """Records around one, oldest first.
 
         Two queries of a bounded range instead of the pipe `stream_context`, whose range is its own affair.
@@ -139,7 +137,6 @@ class LogService:
         Args:
             decision: for the window around the record; its text is the stream's.
             time_ns: when the record was made.
-            stream_id: of the record.
             before: most records before it.
             after: most records after it.
             within: `stream`, or `origin` for the same strategy, source and container at any level.
@@ -162,7 +159,9 @@ class LogService:
             return []
         if oldest:
             form = [(name, f"{text} | sort by (_time) limit {limit}" if name == "query" else text) for name, text in form]
-        page = Page(limit, self._limits.field_bytes, self._limits.response_bytes, self._limits.store_bytes, keep_last=not oldest)
+        page = Page(
+            limit, self._limits.field_bytes, self._limits.response_bytes, self._limits.store_bytes, keep_last=not oldest
+        )
         await page.fill(self._store.lines([*form, ("limit", str(limit))], decision.timeout_seconds))
         return [msgspec.json.decode(line) for line in page.rows]
 
@@ -233,8 +232,6 @@ def context_query(stream_id: str) -> str:
 def context_window(asked_ns: int) -> Asked:
     """The range that is looked at around a record."""
     return Asked(start=moments.text(max(0, asked_ns - _CONTEXT_WINDOW_NS)), end=moments.text(asked_ns + _CONTEXT_WINDOW_NS))
-
-
 
 
 def _losses(decision: Decision, rows: list[dict[str, Any]]) -> dict[str, object]:

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from operator import itemgetter
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from starlette.responses import Response
@@ -126,7 +126,9 @@ class Follower:
         is_deep = self._looks % _DEEP_EVERY == 0
         now_ns = time.time_ns()
         start_ns = max(self._first_ns, self._looked_ns - (DEEP_SECONDS if is_deep else SHALLOW_SECONDS) * SECOND_NS)
-        window = dataclasses.replace(self._decision, start_ns=start_ns, end_ns=now_ns + SECOND_NS, timeout_seconds=LOOK_TIMEOUT_SECONDS)
+        window = dataclasses.replace(
+            self._decision, start_ns=start_ns, end_ns=now_ns + SECOND_NS, timeout_seconds=LOOK_TIMEOUT_SECONDS
+        )
         new: list[tuple[int, bytes]] = []
         async for line in self._store.lines(window.form, LOOK_TIMEOUT_SECONDS, for_tail=True):
             identity = hash(line)
@@ -185,7 +187,7 @@ class TailResponse(Response):
         self._may_go_on = may_go_on
         self._ended = ended
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the end."""
         work = [
             asyncio.ensure_future(one)
@@ -238,8 +240,9 @@ class TailResponse(Response):
         while True:
             arriving = asyncio.ensure_future(self._waiting.arrived.wait())
             patience = max(0.0, heartbeat - time.monotonic())
+            awaited: set[asyncio.Future[Any]] = {arriving, reading}
             try:
-                await asyncio.wait({arriving, reading}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(awaited, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 arriving.cancel()
             skipped, rows = self._waiting.take()

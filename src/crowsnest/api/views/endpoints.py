@@ -61,7 +61,9 @@ async def views(request: Request, identity: Current) -> Response:
 
 
 @router.put(
-    "/{name}", response_model=View, responses=documented("invalid-query", "unauthenticated", "csrf", "conflict", "too-large", "too-slow")
+    "/{name}",
+    response_model=View,
+    responses=documented("invalid-query", "unauthenticated", "csrf", "conflict", "too-large", "too-slow"),
 )
 async def put(request: Request, identity: Current, name: Name, query: ViewQuery) -> Response:
     """Save a view, in place of one of that name."""
@@ -74,16 +76,16 @@ async def put(request: Request, identity: Current, name: Name, query: ViewQuery)
         ).fetchone()
         if count >= MAX_VIEWS:
             raise Problem("conflict", f"there are {count} views already", "delete one first")
-        connection.execute("INSERT OR REPLACE INTO views VALUES (?, ?, ?, ?)", (identity.name, name, json.dumps(document), updated))
+        connection.execute(
+            "INSERT OR REPLACE INTO views VALUES (?, ?, ?, ?)", (identity.name, name, json.dumps(document), updated)
+        )
         _audit(request).append_within(connection, [entry])
 
     await _database(request).write(write)
     return JSONResponse(_shown(name, document, updated))
 
 
-@router.delete(
-    "/{name}", status_code=204, responses=documented("invalid-query", "unauthenticated", "csrf", "not-found")
-)
+@router.delete("/{name}", status_code=204, responses=documented("invalid-query", "unauthenticated", "csrf", "not-found"))
 async def delete(request: Request, identity: Current, name: Name) -> Response:
     """Delete a view."""
     entry = Entry(identity.name, address_of(request), "views.delete", "allowed", {"name": name})

@@ -1,0 +1,73 @@
+"""Schemathesis against the running API and a real VictoriaLogs: what comes back is what the description says, whatever is sent."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from crowsnest.api.app import create_app
+from crowsnest.api.app import schema as make_schema
+from crowsnest.api.settings import ApiSettings
+from tests.e2e.api_support import Api, Store, running_api, running_store, said
+
+pytestmark = pytest.mark.docker
+DOCUMENT = make_schema(create_app(ApiSettings()))
+SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
+EXAMPLES = int(os.environ.get("CROWSNEST_API_EXAMPLES", "25"))
+# A tail does not end, and signing out would end the session that the others need.
+LEFT_OUT = {"/api/logs/tail", "/api/auth/logout", "/api/auth/login"}
+SEEN: Counter[tuple[str, bool]] = Counter()
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[Store]:
+    with running_store() as store:
+        store.insert([said("alpha", f"record {index}", index) for index in range(50)])
+        yield store
+
+
+@pytest.fixture(scope="module")
+def api(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    with running_api(tmp_path_factory.mktemp("api"), store.url) as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
+def token(api: Api) -> str:
+    return api.cli("tokens", "add", "schemathesis", "--role", "operator").strip()
+
+
+@SCHEMA.exclude(path_regex="^(" + "|".join(LEFT_OUT) + ")$").parametrize()
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+def test_answers_are_as_described(case: schemathesis.Case, api: Api, token: str):
+    # 503 and 504 are described, and would hide that nothing was tried.
+    response = case.call(base_url=api.url, headers={**(case.headers or {}), "Authorization": f"Bearer {token}"}, timeout=30)
+    assert response.status_code not in (503, 504)
+    case.validate_response(response, checks=CHECKS)
+    SEEN[case.operation.label, response.status_code < 300] += 1
+
+
+def test_most_operations_were_answered_and_refused():
+    """Otherwise the checks above have seen one side only."""
+    labels = {label for label, _ in SEEN}
+    assert len(labels) >= 17
+    answered = {label for label in labels if SEEN[label, True]}
+    assert labels - answered <= {"GET /api/logs/context", "DELETE /api/auth/tokens/{token_id}", "DELETE /api/views/{name}"}
+    assert len({label for label in labels if SEEN[label, False]}) >= 10
