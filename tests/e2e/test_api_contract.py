@@ -1,4 +1,4 @@
-"""Schemathesis against the running API and a real VictoriaLogs: what comes back is what the description says, whatever is sent."""
+"""Schemathesis against the running API and a real VictoriaLogs: whatever is sent, answers are as described."""
 
 from __future__ import annotations
 

@@ -127,7 +127,8 @@ FRAGMENTS = st.sampled_from(
     [
         "options(ignore_global_time_filter=true)", "optİons(", "|", "join", "union", "stream_context", "time_window 9y",
         "(", ")", "[", "]", "{", "}", "in(", "range(", "_time:", "if (", "filter", "fields a", "stats count() n", '"', "'", "`",
-        "\\", "#", "\n", " ", ",", "*", ":", "=", "a", "_msg", "-", "!", "or", "by (", "\u00a0", "\u212a", '"x"', '"\\u0022"', "=~",
+        "\\", "#", "\n", " ", ",", "*", ":", "=",
+        "a", "_msg", "-", "!", "or", "by (", "\u00a0", "\u212a", '"x"', '"\\u0022"', "=~",
     ]
 )  # fmt: skip
 DANGEROUS = re.compile(r"\|\s*(join|union|stream_context|block_stats|blocks_count|stats_remote)\b", re.IGNORECASE)
