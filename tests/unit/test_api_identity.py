@@ -174,7 +174,7 @@ def test_a_session_ends_when_it_is_not_used_and_after_a_week(service, monkeypatc
     monkeypatch.setattr(time, "time", lambda: now)
     for _ in range(40):
         monkeypatch.setattr(time, "time", lambda moment=now: moment)
-        asyncio.run(service.see(secret))
+        asyncio.run(service.use_session(secret))
         now += repository.SESSION_IDLE_SECONDS / 2
     assert service.of_session(secret) is None
 

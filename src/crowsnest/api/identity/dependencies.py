@@ -52,7 +52,7 @@ async def current(request: Request) -> Identity:
             raise Problem("unauthenticated", "the token is not valid", "make a new token", {"WWW-Authenticate": "Bearer"})
         return identity
     secret = request.cookies.get(COOKIE)
-    identity = service.of_session(secret) if secret else None
+    identity = await service.use_session(secret) if secret else None
     if identity is None:
         detail = "the session is over" if secret else "there is no session and no token"
         raise Problem("unauthenticated", detail, headers={"WWW-Authenticate": "Bearer"})
@@ -60,7 +60,6 @@ async def current(request: Request) -> Identity:
         refuse_other_sites(request)
         if not hmac.compare_digest(request.headers.get(CSRF_HEADER, "").encode(), csrf_token(identity).encode()):
             raise Problem("csrf", "the header X-CSRF-Token is missing or wrong")
-    await service.see(identity.session or "")
     return identity
 
 

@@ -81,11 +81,12 @@ class IdentityService:
         found = repository.session(self._database.reader, secret, int(time.time()))
         return None if found is None else found[0]
 
-    async def see(self, secret: str) -> None:
-        """Note the use of a session, now and then."""
+    async def use_session(self, secret: str) -> Identity | None:
+        """The same, and now and then it is noted that the session is in use, so that it goes on."""
         found = repository.session(self._database.reader, secret, int(time.time()))
         if found is not None and found[1]:
             await self._database.write(lambda connection: repository.see_session(connection, secret, int(time.time())))
+        return None if found is None else found[0]
 
     def of_token(self, text: str) -> Identity | None:
         """Whose token it is; None when it is none, or over."""

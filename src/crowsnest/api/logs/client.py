@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
@@ -14,6 +15,7 @@ from crowsnest.api.problems import Problem
 
 Form = Sequence[tuple[str, str]]
 
+_FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 _CONNECT_SECONDS: Final = 3.0
 _GRACE_SECONDS: Final = 1.0
 """The store ends a query by itself; this much later we do."""
@@ -46,16 +48,16 @@ class StoreClient:
         await self._queries.close()
         await self._tails.close()
 
-    async def lines(self, form: Form, timeout_seconds: float, *, for_tail: bool = False) -> AsyncIterator[bytes]:
-        """Rows of `/select/logsql/query`, each one line of JSON without its end.
+    async def lines(self, form: Form, timeout_seconds: float, *, for_tail: bool = False) -> AsyncIterator[list[bytes]]:
+        """Rows of `/select/logsql/query` as they arrive, some at a time; each is one line of JSON without its end.
 
         Raises:
             Problem: the store refuses, fails, or does not answer in time.
         """
         session = self._tails if for_tail else self._queries
         async with self._answer("/select/logsql/query", form, timeout_seconds, session) as answer:
-            async for line in _lines(answer):
-                yield line
+            async for lines in _lines(answer):
+                yield lines
 
     async def document(self, path: str, form: Form, timeout_seconds: float) -> Any:
         """A JSON answer of `/select/logsql/<path>`.
@@ -86,7 +88,7 @@ class StoreClient:
         timeout = aiohttp.ClientTimeout(total=timeout_seconds + _GRACE_SECONDS, sock_connect=_CONNECT_SECONDS)
         try:
             answer = await (session or self._queries).post(
-                self._url + path, data=list(form), timeout=timeout, allow_redirects=False
+                self._url + path, data=urlencode(form).encode(), headers=_FORM, timeout=timeout, allow_redirects=False
             )
             try:
                 await _check(answer)
@@ -102,7 +104,7 @@ class StoreClient:
             raise Problem("store-unavailable", "the log store cannot be reached, or broke off") from error
 
 
-async def _lines(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+async def _lines(answer: aiohttp.ClientResponse) -> AsyncIterator[list[bytes]]:
     """Complete lines; what is not a JSON object is the store's way to fail after it has begun to answer."""
     rest = b""
     async for chunk in answer.content.iter_any():
@@ -110,11 +112,10 @@ async def _lines(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         rest = lines.pop()
         if len(rest) > _MAX_LINE_BYTES:
             raise Problem("too-large", "a record is too long to be shown", "choose its fields: `| fields _time, level, _msg`")
-        for line in lines:
-            if line:
-                if not line.startswith(b"{"):
-                    raise _explained(200, line.decode("utf-8", "replace"))
-                yield line
+        if strange := [line for line in lines if line[:1] != b"{"]:
+            raise _explained(200, strange[0].decode("utf-8", "replace"))
+        if lines:
+            yield lines
     if rest:
         raise _explained(200, rest.decode("utf-8", "replace"))
 

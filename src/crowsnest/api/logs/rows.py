@@ -33,7 +33,6 @@ def moment_of(line: bytes) -> int | None:
 
 def cut(line: bytes, field_bytes: int) -> tuple[bytes, int]:
     """A row whose fields have at most `field_bytes` bytes each, and the bytes of its longest field before that."""
-    # A line shorter than the limit holds no longer field; nearly all are.
     if len(line) <= field_bytes:
         return line, 0
     try:
@@ -74,31 +73,39 @@ class Page:
         self._store_bytes = store_bytes
         self._keep_last = keep_last
 
-    async def fill(self, lines: AsyncIterator[bytes]) -> None:
+    async def fill(self, batches: AsyncIterator[list[bytes]]) -> None:
         """Read them all.
 
         Raises:
             Problem: more has to be read than is sensible.
         """
         read = size = 0
-        async for line in lines:
-            read += len(line)
+        async for lines in batches:
+            received = sum(map(len, lines))
+            read += received
             if read > self._store_bytes:
                 raise Problem(
                     "too-large",
                     f"the records have more than {self._store_bytes // 2**20} MiB",
                     "lower the limit, or choose fields: `| fields _time, level, _msg`",
                 )
-            row, longest = cut(line, self._field_bytes)
-            self.longest_field = max(self.longest_field, longest)
-            self.rows.append(row)
-            size += len(row) + 1
+            # A line shorter than the limit holds no longer field; nearly all are.
+            if max(map(len, lines)) > self._field_bytes:
+                lines = [self._cut(line) for line in lines]  # noqa: PLW2901 - the same, shorter
+                received = sum(map(len, lines))
+            self.rows.extend(lines)
+            size += received + len(lines)
             while size > self._response_bytes:
                 dropped = self._leave_one()
                 size -= len(dropped) + 1
                 self.cut_bytes += len(dropped)
         while len(self.rows) > self._limit:
             self._leave_one()
+
+    def _cut(self, line: bytes) -> bytes:
+        row, longest = cut(line, self._field_bytes)
+        self.longest_field = max(self.longest_field, longest)
+        return row
 
     def _leave_one(self) -> bytes:
         self.has_more = True

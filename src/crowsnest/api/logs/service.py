@@ -199,7 +199,7 @@ class LogService:
             ("timeout", f"{_HEALTH_SECONDS:g}s"),
         ]
         try:
-            newest = [line async for line in self._store.lines(form, _HEALTH_SECONDS)]
+            newest = [line async for lines in self._store.lines(form, _HEALTH_SECONDS) for line in lines]
             metrics = await self._store.text("/metrics", _HEALTH_SECONDS)
         except Problem:
             return {"status": "unhealthy", "store": "unavailable", "newest_record_age_seconds": None, "version": None}

@@ -130,14 +130,15 @@ class Follower:
             self._decision, start_ns=start_ns, end_ns=now_ns + SECOND_NS, timeout_seconds=LOOK_TIMEOUT_SECONDS
         )
         new: list[tuple[int, bytes]] = []
-        async for line in self._store.lines(window.form, LOOK_TIMEOUT_SECONDS, for_tail=True):
-            identity = hash(line)
-            if identity not in self._seen and identity not in self._seen_before:
-                self._seen.add(identity)
-                new.append((moment_of(line) or now_ns, line))
-                if len(new) >= _MAX_NEW:
-                    # More than any reader can take: what is here is handed on, so that it is counted and not kept.
-                    self._hand_on(new, waiting)
+        async for lines in self._store.lines(window.form, LOOK_TIMEOUT_SECONDS, for_tail=True):
+            for line in lines:
+                identity = hash(line)
+                if identity not in self._seen and identity not in self._seen_before:
+                    self._seen.add(identity)
+                    new.append((moment_of(line) or now_ns, line))
+            if len(new) >= _MAX_NEW:
+                # More than any reader can take: what is here is handed on, so that it is counted and not kept.
+                self._hand_on(new, waiting)
         self._hand_on(new, waiting)
         self._looks += 1
         self._looked_ns = now_ns
