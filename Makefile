@@ -97,10 +97,11 @@ vm-lynis: test-tools ## Lynis on a hardened virtual machine: version, index, and
 delivery: test-tools ## what the container way loses and repeats, by event, at full length: about 40 minutes
 	@CROWSNEST_DELIVERY=full $(PYTHON) -m pytest -v tests/e2e/test_delivery.py
 
-bench: test-tools ## cost of log calls, metrics and alerts as ratios on this machine
+bench: test-tools ## cost of log calls, metrics, alerts and the log API as ratios on this machine
 	@$(PYTHON) -m tests.bench.bench_logs cost
 	@$(PYTHON) -m tests.bench.bench_metrics
 	@$(PYTHON) -m tests.bench.bench_alerts
+	@$(PYTHON) -m tests.bench.bench_api
 
 docs: venv ## write what is derived: README of each role, the control matrix, the collectors' rules, the API's description
 	@$(PYTHON) scripts/role_docs.py
