@@ -22,6 +22,7 @@ import requests
 from crowsnest.api.logs import moments
 from infra.catalogue import PROJECT_ROOT, catalogue
 from infra.health import answers
+from infra.pipelines.logs import CONCURRENT_QUERIES, FLUSH_INTERVAL_SECONDS
 from supply import images
 
 PREFIX = "cnapi-"
@@ -76,7 +77,12 @@ def running_store() -> Iterator[Store]:
     component, client = catalogue()["victorialogs"], docker.from_env()
     container = client.containers.run(
         images.packages_reference(component),
-        ["-storageDataPath=/tmp/data", "-retentionPeriod=2y", "-inmemoryDataFlushInterval=1s"],
+        [
+            "-storageDataPath=/tmp/data",
+            "-retentionPeriod=2y",
+            f"-inmemoryDataFlushInterval={FLUSH_INTERVAL_SECONDS}s",
+            f"-search.maxConcurrentRequests={CONCURRENT_QUERIES}",
+        ],
         name=f"{PREFIX}store-{os.getpid()}-{time.monotonic_ns() % 10**6}",
         user="0",
         detach=True,
