@@ -141,8 +141,9 @@ def _explained(status: int, text: str) -> Problem:
         return Problem("too-many-queries", "the log store is busy with other queries", headers={"Retry-After": "2"})
     if "couldn't be executed in" in text or "deadline exceeded" in text or "context canceled" in text:
         return Problem("timeout", "the log store did not finish in time")
-    if status >= 500:
-        return Problem("store-unavailable", f"the log store answered {status}")
+    if not 400 <= status < 500:
+        detail = "the log store broke off" if status == 200 else f"the log store answered {status}"
+        return Problem("store-unavailable", detail)
     if found := _PARSE_ERROR.search(text):
         said = " ".join(found[1].split())[:_MAX_DETAIL_CHARACTERS]
         return Problem(

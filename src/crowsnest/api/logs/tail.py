@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 from starlette.responses import Response
@@ -130,16 +130,19 @@ class Follower:
             self._decision, start_ns=start_ns, end_ns=now_ns + SECOND_NS, timeout_seconds=LOOK_TIMEOUT_SECONDS
         )
         new: list[tuple[int, bytes]] = []
-        async for lines in self._store.lines(window.form, LOOK_TIMEOUT_SECONDS, for_tail=True):
-            for line in lines:
-                identity = hash(line)
-                if identity not in self._seen and identity not in self._seen_before:
-                    self._seen.add(identity)
-                    new.append((moment_of(line) or now_ns, line))
-            if len(new) >= _MAX_NEW:
-                # More than any reader can take: what is here is handed on, so that it is counted and not kept.
-                self._hand_on(new, waiting)
-        self._hand_on(new, waiting)
+        try:
+            async for lines in self._store.lines(window.form, LOOK_TIMEOUT_SECONDS, for_tail=True):
+                for line in lines:
+                    identity = hash(line)
+                    if identity not in self._seen and identity not in self._seen_before:
+                        self._seen.add(identity)
+                        new.append((moment_of(line) or now_ns, line))
+                if len(new) >= _MAX_NEW:
+                    # More than any reader can take: what is here is handed on, so that it is counted and not kept.
+                    self._hand_on(new, waiting)
+        finally:
+            # Also when the store broke off: what has been seen is not found again.
+            self._hand_on(new, waiting)
         self._looks += 1
         self._looked_ns = now_ns
         if self._looks % _GENERATION_LOOKS == 0:
@@ -187,20 +190,26 @@ class TailResponse(Response):
         self._stopping = stopping
         self._may_go_on = may_go_on
         self._ended = ended
+        self._state: Literal["new", "open", "closed"] = "new"
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the end."""
-        work = [
-            asyncio.ensure_future(one)
-            for one in (self._stream(send), disconnected(receive), self._stopping.wait(), asyncio.sleep(LIFETIME_SECONDS))
-        ]
+        streaming = asyncio.ensure_future(self._stream(send))
+        leaving = asyncio.ensure_future(disconnected(receive))
+        others = [leaving, asyncio.ensure_future(self._stopping.wait()), asyncio.ensure_future(asyncio.sleep(LIFETIME_SECONDS))]
+        work: list[asyncio.Future[Any]] = [streaming, *others]
         try:
             await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+            has_left = leaving.done()
         finally:
             self._ended()
             for one in work:
                 one.cancel()
             await asyncio.gather(*work, return_exceptions=True)
+        if not streaming.cancelled():
+            streaming.result()
+        if not has_left:
+            await self._close(send)
 
     async def _stream(self, send: Send) -> None:
         reading: asyncio.Future[None] | None = None
@@ -218,23 +227,30 @@ class TailResponse(Response):
                 reading.cancel()
                 await asyncio.gather(reading, return_exceptions=True)
 
-    _started = False
-
     async def _start(self, send: Send) -> None:
-        self._started = True
+        self._state = "open"
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         await _send(send, f"retry: {RETRY_MS}\n\n".encode())
         await _send(send, _event("heartbeat", {"time": _now()}))
 
     async def _fail(self, send: Send, problem: Problem) -> None:
         """Before the first byte a problem is an answer like any other; later it is an event."""
-        if not self._started:
+        if self._state == "new":
+            self._state = "closed"
             answer = problem.response
             await send({"type": "http.response.start", "status": answer.status_code, "headers": answer.raw_headers})
             await send({"type": "http.response.body", "body": bytes(answer.body)})
             return
         await _send(send, _event("problem", problem.document))
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await self._close(send)
+
+    async def _close(self, send: Send) -> None:
+        """End in order: the browser comes back by itself."""
+        if self._state == "new":
+            await self._fail(send, Problem("store-unavailable", "the server is stopping", "come back in a few seconds"))
+        elif self._state == "open":
+            self._state = "closed"
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _write(self, send: Send, reading: asyncio.Future[None]) -> None:
         heartbeat = time.monotonic() + HEARTBEAT_SECONDS
