@@ -151,6 +151,7 @@ def stack(make_stack: Callable[..., StackUnderTest]) -> StackUnderTest:
         "pipelines": {
             "logs": {"collector": "alloy", "containers": [f"crowsnest-{STACK}-"]},
             "trading": {"trader": {"bars_per_second": 200}},
+            "viewer": None,
         },
         "publish": ["victorialogs.http", "postgresql.sql"],
     }
