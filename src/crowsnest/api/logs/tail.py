@@ -44,10 +44,13 @@ MAX_LOOK_BACK_SECONDS: Final = 600
 LOOK_SECONDS: Final = 1.0
 LOOK_TIMEOUT_SECONDS: Final = 10
 SHALLOW_SECONDS: Final = 3
-DEEP_SECONDS: Final = 15
-"""Every few looks go back this far: so late a row may become visible and still be shown."""
+DEEP_SECONDS: Final = 30
+"""Every few looks go back this far: so late a row may become visible and still be shown.
+
+The first rows of a new stream took the store up to 12 s: it remembers for a while that a stream filter found nothing.
+"""
 _DEEP_EVERY: Final = 5
-_GENERATION_LOOKS: Final = 20
+_GENERATION_LOOKS: Final = 40
 _PATIENCE: Final = 3
 _MAX_NEW: Final = 20_000
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
