@@ -124,6 +124,8 @@ async def tails(api: Api, store: Store, machines: list[str], options: argparse.N
                     arrived = time.time_ns()
                     delays.extend((arrived - moments.parse(row["_time"], 0)) / 1e9 for row in json.loads(line[6:]))
 
+    # The store remembers for a while that a new stream was not there; this is about the time after that.
+    store.insert([said("bench-tail", "before", 60)])
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(600)) as session:
         tasks = [asyncio.ensure_future(follow(session, machines[index // 4])) for index in range(options.tails)]
         while ready < options.tails:  # noqa: ASYNC110 - the tasks count
@@ -131,7 +133,7 @@ async def tails(api: Api, store: Store, machines: list[str], options: argparse.N
         for second in range(int(options.seconds)):
             await asyncio.to_thread(store.send, [said("bench-tail", f"{second} {index}", 0) for index in range(20)])
             await asyncio.sleep(1)
-        await asyncio.sleep(4)
+        await asyncio.sleep(10)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
