@@ -42,6 +42,11 @@ function applyTheme(): void {
 
 applyTheme();
 
+/** Whether the page is dark at the moment, chosen or by the system. */
+export function isDark(): boolean {
+  return current.theme === "dark" || (current.theme === "system" && matchMedia("(prefers-color-scheme: dark)").matches);
+}
+
 export function getPreferences(): Preferences {
   return current;
 }

@@ -66,7 +66,13 @@ export function problemOf(response: Response, body: unknown): Problem {
 /** Any thrown value as a problem; an aborted call is none and stays what it is. */
 export function asProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
-  return unreachable();
+  return new Problem({
+    type: "about:blank",
+    title: "The viewer met an error of its own",
+    status: -1,
+    detail: error instanceof Error ? error.message : String(error),
+    hint: "Reload the page. If it happens again, please report it with this text.",
+  });
 }
 
 export function isAbort(error: unknown): boolean {

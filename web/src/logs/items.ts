@@ -48,9 +48,19 @@ export function fieldText(value: unknown): string {
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
+/** The time of a record; answers of `stats` pipes have none and stand at the very end. */
+function timeOf(record: LogRecord): Instant {
+  try {
+    return parseInstant(record._time);
+  } catch {
+    return { ms: 0, sub: 0 };
+  }
+}
+
 /** `boot` and `seq` name a record for ever; others are told apart by stream, time and text. */
 export function keyOf(record: LogRecord): string {
   if (record.boot !== undefined && record.seq !== undefined) return `${record.boot}:${record.seq}`;
+  if (record._time === undefined) return JSON.stringify(record);
   return `${record._stream_id ?? ""}|${record._time}|${record._msg}`;
 }
 
@@ -60,7 +70,7 @@ function lostKey(strategyId: unknown, firstSeq: unknown, lastSeq: unknown, reaso
 
 /** A record of the store as an item: one that tells of a loss is shown as the loss. */
 export function itemOf(record: LogRecord): RowItem | LostItem {
-  const instant = parseInstant(record._time);
+  const instant = timeOf(record);
   if (record.gap_reason !== undefined && record.gap_records !== undefined) {
     return {
       ...instant,

@@ -13,9 +13,19 @@ export interface Search {
   filters: Filter[];
   columns: string[];
   zone: string;
-  /** Key of the record whose details are open. */
+  /** Time and key of the record that a link points at. */
   record: string;
   live: boolean;
+}
+
+/** What names a record in a link: its time leads to the page that has it. */
+export function recordReference(time: string, key: string): string {
+  return `${time}~${key}`;
+}
+
+export function parseReference(reference: string): { time: string; key: string } | null {
+  const at = reference.indexOf("~");
+  return at > 0 ? { time: reference.slice(0, at), key: reference.slice(at + 1) } : null;
 }
 
 /** What a panel is bound to. Nothing that a person types, clicks or puts into the URL changes it. */
@@ -53,7 +63,8 @@ export function parseSearch(text: string, preferred: { zone: string; columns: st
     columns: columns === null ? preferred.columns : columns.split(",").filter(Boolean),
     zone: given.get("tz") ?? preferred.zone,
     record: given.get("record") ?? "",
-    live: given.get("live") === "1",
+    // Who opens the viewer wants to see what happens; who opens a link to a time wants that time.
+    live: !validTime(end) && given.get("live") !== "0",
   };
 }
 
@@ -69,7 +80,7 @@ export function formatSearch(search: Search, preferred: { zone: string; columns:
   // "Local" is another time for whoever opens a link: they see their own.
   if (whole ? search.zone !== "local" : search.zone !== preferred.zone) given.set("tz", search.zone);
   if (search.record) given.set("record", search.record);
-  if (search.live) given.set("live", "1");
+  if (!search.live && !search.end) given.set("live", "0");
   const text = given.toString().replaceAll("%3A", ":").replaceAll("%2C", ",").replaceAll("%2F", "/");
   return text ? `?${text}` : "";
 }

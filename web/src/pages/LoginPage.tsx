@@ -49,7 +49,14 @@ export function LoginPage({ onLogin }: { onLogin: (session: Session) => void }) 
         <h1 id="login-title">Crowsnest</h1>
         <label>
           User name
-          <input ref={username} name="username" autoComplete="username" autoCapitalize="none" spellCheck={false} required />
+          <input
+            ref={username}
+            name="username"
+            autoComplete="username"
+            autoCapitalize="none"
+            spellCheck={false}
+            required
+          />
         </label>
         <label>
           Password

@@ -8,7 +8,10 @@ export function openHelp(): void {
   window.dispatchEvent(new Event(OPEN));
 }
 
-export const SHORTCUTS: readonly (readonly [title: string, keys: readonly (readonly [keys: string, does: string])[]])[] = [
+export const SHORTCUTS: readonly (readonly [
+  title: string,
+  keys: readonly (readonly [keys: string, does: string])[],
+])[] = [
   [
     "Query",
     [
@@ -93,7 +96,11 @@ export function Help() {
           ))}
         </div>
         <label className="check">
-          <input type="checkbox" checked={singleKeys} onChange={(event) => prefer({ singleKeys: event.target.checked })} />
+          <input
+            type="checkbox"
+            checked={singleKeys}
+            onChange={(event) => prefer({ singleKeys: event.target.checked })}
+          />
           Shortcuts of a single key (turn off when you dictate)
         </label>
       </form>

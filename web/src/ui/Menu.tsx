@@ -30,7 +30,9 @@ export function Menu({ label, name, icon, align = "left", className = "", childr
       if (!box.current?.contains(event.target as Node)) setOpen(false);
     };
     document.addEventListener("pointerdown", onPointer);
-    box.current?.querySelector<HTMLElement>(".menu-panel input, .menu-panel button, .menu-panel a, .menu-panel select")?.focus();
+    box.current
+      ?.querySelector<HTMLElement>(".menu-panel input, .menu-panel button, .menu-panel a, .menu-panel select")
+      ?.focus();
     return () => document.removeEventListener("pointerdown", onPointer);
   }, [open]);
 

@@ -4,12 +4,12 @@ import { health, logout } from "../api/client";
 import { asProblem } from "../api/problem";
 import { EXCHANGES, spanText } from "../logs/time";
 import { useZone } from "../logs/useSearch";
-import { prefer, usePreferences } from "../preferences";
+import { isDark, prefer, usePreferences } from "../preferences";
 import { useSession } from "../session";
+import { openHelp } from "./Help";
 import { Icon } from "./Icon";
 import { Link } from "./Link";
 import { Menu } from "./Menu";
-import { openHelp } from "./Help";
 
 const LATE_SECONDS = 120;
 
@@ -60,11 +60,17 @@ function ZoneSelect() {
 }
 
 function ThemeButton() {
-  const { theme } = usePreferences();
-  const dark = theme === "dark" || (theme === "system" && matchMedia("(prefers-color-scheme: dark)").matches);
+  usePreferences();
+  const dark = isDark();
   const name = dark ? "Switch to light" : "Switch to dark";
   return (
-    <button type="button" className="button button-bare" aria-label={name} title={name} onClick={() => prefer({ theme: dark ? "light" : "dark" })}>
+    <button
+      type="button"
+      className="button button-bare"
+      aria-label={name}
+      title={name}
+      onClick={() => prefer({ theme: dark ? "light" : "dark" })}
+    >
       <Icon name={dark ? "sun" : "moon"} />
     </button>
   );
@@ -112,7 +118,13 @@ export function TopBar({ path }: { path: string }) {
       <StoreHealth />
       <ZoneSelect />
       <ThemeButton />
-      <button type="button" className="button button-bare" aria-label="Keyboard shortcuts" title="Keyboard shortcuts (?)" onClick={openHelp}>
+      <button
+        type="button"
+        className="button button-bare"
+        aria-label="Keyboard shortcuts"
+        title="Keyboard shortcuts (?)"
+        onClick={openHelp}
+      >
         <Icon name="help" />
       </button>
       <UserMenu />
