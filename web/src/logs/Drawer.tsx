@@ -89,7 +89,7 @@ function RecordTab({ item, zone, scope, columns, onFilter, onColumn, onOnly }: D
         return (
           block && (
             // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, so the keyboard has to reach it
-            <pre className="record-block" key={name} tabIndex={0} aria-label={name}>
+            <pre className="record-block" key={name} tabIndex={0} role="group" aria-label={name}>
               {block}
             </pre>
           )

@@ -2,7 +2,7 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { type KeyboardEvent, useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import { countHits, findFacets } from "../api/client";
-import { getPreferences, prefer, usePreferences } from "../preferences";
+import { getPreferences, isDark, prefer, usePreferences } from "../preferences";
 import { Help, openHelp } from "../ui/Help";
 import { Icon } from "../ui/Icon";
 import { ProblemPanel } from "../ui/ProblemPanel";
@@ -22,7 +22,7 @@ import { formatSearch, parametersOf, parseReference, recordReference, type Scope
 import { ColumnsMenu, DownloadMenu } from "./ToolMenus";
 import { ageMs, rfc3339, type Window, windowOf, zoneOf } from "./time";
 import { useSearch, useZone } from "./useSearch";
-import { useShortcuts } from "./useShortcuts";
+import { type Shortcuts, useShortcuts } from "./useShortcuts";
 import { ViewsMenu } from "./ViewsMenu";
 
 const FACET_FIELDS = ["level", "strategy_id", "source", "component", "container_name"];
@@ -258,16 +258,16 @@ export function LogViewer({ scope }: { scope: Scope | null }) {
 
   function onListKey(event: KeyboardEvent) {
     const page = list.current?.pageSize() ?? 20;
-    const moves: Record<string, () => void> = {
-      ArrowDown: () => move(1),
-      ArrowUp: () => move(-1),
-      PageDown: () => move(page),
-      PageUp: () => move(-page),
-      Home: () => moveTo(0),
-      End: () => moveTo(Number.POSITIVE_INFINITY),
-      Enter: () => open("record"),
-    };
-    const run = moves[event.key];
+    const moves: Shortcuts = [
+      ["ArrowDown", () => move(1)],
+      ["ArrowUp", () => move(-1)],
+      ["PageDown", () => move(page)],
+      ["PageUp", () => move(-page)],
+      ["Home", () => moveTo(0)],
+      ["End", () => moveTo(Number.POSITIVE_INFINITY)],
+      ["Enter", () => open("record")],
+    ];
+    const run = moves.find(([key]) => key === event.key)?.[1];
     if (!run || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     run();
@@ -289,13 +289,7 @@ export function LogViewer({ scope }: { scope: Scope | null }) {
     ["y", () => void copyLink()],
     ["z", zoomOut],
     ["f", () => prefer({ sidebar: !preferences.sidebar })],
-    [
-      "d",
-      () => {
-        const dark = getComputedStyle(document.documentElement).colorScheme === "dark";
-        prefer({ theme: dark ? "light" : "dark" });
-      },
-    ],
+    ["d", () => prefer({ theme: isDark() ? "light" : "dark" })],
     ["?", openHelp],
     ["Escape", close],
   ]);
