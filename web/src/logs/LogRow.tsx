@@ -106,7 +106,6 @@ function classOf(item: Item): string {
 
 export const LogRow = memo(function LogRow({ item, look, active, index }: RowProps) {
   return (
-    // biome-ignore lint/a11y/useFocusableInteractive: the grid has the focus and points at its active row
     <div
       role="row"
       className={active ? `${classOf(item)} row-active` : classOf(item)}
