@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from playwright.sync_api import sync_playwright
 
-from tests.browser.conftest import CHROMIUM, VIEWPORT, Site
+from tests.browser.support import CHROMIUM, VIEWPORT, Site
 from tests.browser.test_accessibility import STATES
 
 

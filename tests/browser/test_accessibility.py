@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import AXE, row_texts, rows
+from tests.browser.support import AXE, row_texts, rows
 
 
 def first_rows(page: Any) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from .conftest import Site, eventually, row_texts, rows
+from tests.browser.support import eventually, row_texts, rows
 
 HISTOGRAM = "[aria-roledescription=histogram]"
 
@@ -30,7 +30,10 @@ def levels(page: Any) -> set[str]:
 def focused(page: Any) -> str:
     """Tag, role and name of what has the focus."""
     return page.evaluate(
-        "() => { const e = document.activeElement; return [e.tagName, e.role, e.getAttribute('aria-label') ?? e.textContent.slice(0, 40)].join('|') }"
+        """() => {
+          const at = document.activeElement;
+          return [at.tagName, at.role, at.getAttribute('aria-label') ?? at.textContent.slice(0, 40)].join('|');
+        }"""
     )
 
 
@@ -204,7 +207,7 @@ def test_what_is_read_does_not_move(page, site):
     page.locator(".list").hover()
     page.mouse.wheel(0, 700)
     eventually(lambda: page.evaluate("document.querySelector('.list').scrollTop") > 500)
-    place = "document.querySelector('.list-slice').getBoundingClientRect().top + ':' + document.querySelector('.list-slice').innerText"
+    place = "(() => { const e = document.querySelector('.list-slice'); return e.getBoundingClientRect().top + e.innerText })()"
     before = page.evaluate(place)
     site.control(burst=7)
     pill = page.get_by_role("button", name="7 new")
@@ -394,7 +397,7 @@ def test_the_scope_of_a_strategy_cannot_be_left(open_page, site):
     page.get_by_label("Query (LogsQL)").fill("* or strategy_id:mean_reversion")
     page.keyboard.press("Enter")
     eventually(lambda: rows(page).count() > 10)
-    assert {cell for cell in page.locator(".list-body .cell-field:nth-child(3)").all_inner_texts()} == {"ema_cross"}
+    assert set(page.locator(".list-body .cell-field:nth-child(3)").all_inner_texts()) == {"ema_cross"}
     scoped = [one for one in seen if one]
     assert len(scoped) > 8
     assert all(one.get("strategy_id") == ["ema_cross"] for one in scoped), scoped

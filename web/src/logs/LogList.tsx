@@ -14,7 +14,7 @@ import {
   useState,
   useSyncExternalStore,
 } from "react";
-import { columnLabel, gridTemplate } from "./columns";
+import { columnLabel, gridTemplate, leastWidth } from "./columns";
 import type { Item } from "./items";
 import { LogRow, type RowLook, rowId } from "./LogRow";
 import type { LogStream } from "./LogStream";
@@ -127,7 +127,12 @@ export function LogList({ stream, look, activeKey, handle, still, busy, foot, ..
     );
   }
   const topMs = stream.at(Math.min(top, length - 1))?.ms;
-  const style = { "--grid": gridTemplate(look.columns), "--row": `${ROW_PX}px`, "--header": `${HEADER_PX}px` };
+  const style = {
+    "--grid": gridTemplate(look.columns),
+    "--least": leastWidth(look.columns),
+    "--row": `${ROW_PX}px`,
+    "--header": `${HEADER_PX}px`,
+  };
 
   return (
     <div

@@ -97,7 +97,6 @@ export class LogSession {
   }
 
   #show(answer: QueryAnswer, window: Window): void {
-    this.stream.hold(false);
     this.stream.reset(answer.rows);
     this.#before = answer.next_before;
     this.#set({

@@ -39,7 +39,7 @@ function useCountedWindow(window: Window | null, live: boolean): Window | null {
   useEffect(() => {
     setNow(null);
     if (!live || !window) return;
-    const timer = setInterval(() => setNow(Date.now()), RECOUNT_MS);
+    const timer = setInterval(() => document.hidden || setNow(Date.now()), RECOUNT_MS);
     return () => clearInterval(timer);
   }, [live, window]);
   return useMemo(() => {
@@ -79,6 +79,7 @@ export function LogViewer({ scope }: { scope: Scope | null }) {
     const window = windowOf(wanted.start, wanted.end, Date.now());
     setActive(null);
     setTab(null);
+    list.current?.scrollToTop();
     session.run(parametersOf(wanted, window), window, wanted.live);
     return () => session.close();
   }, [asked, session]);
@@ -163,7 +164,6 @@ export function LogViewer({ scope }: { scope: Scope | null }) {
   function run(next: string) {
     if (next === q) setRuns((now) => now + 1);
     else change({ q: next });
-    list.current?.scrollToTop();
   }
 
   function toggleLive() {

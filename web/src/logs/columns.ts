@@ -17,6 +17,11 @@ const WIDTHS_CH: Record<string, number> = {
   boot: 18,
 };
 const DEFAULT_WIDTH_CH = 18;
+const TIME_CH = 14;
+const LEVEL_CH = 3;
+const MESSAGE_CH = 40;
+const GAP_PX = 8;
+const EDGES_PX = 24;
 
 const LABELS: Record<string, string> = { strategy_id: "strategy", container_name: "container" };
 
@@ -50,7 +55,16 @@ export function columnLabel(field: string): string {
 /** The `grid-template-columns` of the list. */
 export function gridTemplate(columns: readonly string[]): string {
   const widths = columns.map((field) => `${WIDTHS_CH[field] ?? DEFAULT_WIDTH_CH}ch`);
-  return ["14ch", "3ch", ...widths, "minmax(40ch, 1fr)"].join(" ");
+  return [`${TIME_CH}ch`, `${LEVEL_CH}ch`, ...widths, `minmax(${MESSAGE_CH}ch, 1fr)`].join(" ");
+}
+
+/** The width below which the list scrolls sideways; a long message does not widen it. */
+export function leastWidth(columns: readonly string[]): string {
+  const characters = columns.reduce(
+    (sum, field) => sum + (WIDTHS_CH[field] ?? DEFAULT_WIDTH_CH),
+    TIME_CH + LEVEL_CH + MESSAGE_CH,
+  );
+  return `calc(${characters}ch + ${(columns.length + 2) * GAP_PX + EDGES_PX}px)`;
 }
 
 const NUMBER = /^-?\d[\d,]*(\.\d+)?([eE][-+]?\d+)?%?$/;

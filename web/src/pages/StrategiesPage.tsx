@@ -16,7 +16,10 @@ interface Row {
 async function strategies(signal: AbortSignal): Promise<Row[]> {
   const ask = (level?: string[]) =>
     findFacets({ q: "*", start: "24h", fields: "strategy_id", limit: 100, ...(level ? { level } : {}) }, signal);
-  const [all, errors, warnings] = await Promise.all([ask(), ask(["ERROR", "CRITICAL"]), ask(["WARNING"])]);
+  // One after another: a user may run few queries at once.
+  const all = await ask();
+  const errors = await ask(["ERROR", "CRITICAL"]);
+  const warnings = await ask(["WARNING"]);
   const counts = (answer: typeof all) => new Map(answer.facets[0]?.values.map(({ value, hits }) => [value, hits]));
   const [errorCounts, warningCounts] = [counts(errors), counts(warnings)];
   return (all.facets[0]?.values ?? [])
