@@ -91,7 +91,7 @@ export class LiveTail {
       const parse = eventParser();
       for (;;) {
         const { done, value } = await reader.read();
-        if (done) return;
+        if (done || stop.aborted) return;
         clearTimeout(alarm);
         alarm = setTimeout(() => silence.abort(), SILENCE_MS);
         for (const event of parse(value)) this.#take(event);

@@ -137,5 +137,6 @@ export function fromView(view: ViewQuery, current: Search): Search {
     columns: view.columns ?? current.columns,
     zone: view.timezone || current.zone,
     record: "",
+    live: !view.end,
   };
 }
