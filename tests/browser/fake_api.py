@@ -83,7 +83,7 @@ class World:
     rate: float = 0.0
     mode: str = "ok"
     tail: str = "ok"
-    skip: int = 0
+    skipped: range = range(0)
     wrong_passwords: int = 0
 
     def begin(self, count: int) -> None:
@@ -279,6 +279,9 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in body.items():
             if name == "burst":
                 self.world.add(int(value))
+            elif name == "skip":
+                records = len(self.world.store.records)
+                self.world.skipped = range(records, records + int(value))
             else:
                 setattr(self.world, name, value)
         self._json({"records": len(self.world.store.records)})
@@ -496,15 +499,13 @@ class Handler(BaseHTTPRequestHandler):
         while True:
             with world.grown:
                 world.grown.wait_for(lambda at=at: len(world.store.records) > at, timeout=0.5)
-                fresh = world.store.records[at:]
-                at += len(fresh)
+                fresh = range(at, len(world.store.records))
+            at = fresh.stop
             if world.tail == "refused" or world.mode == "unavailable":
                 return self._event("problem", store_unavailable().body)
-            found = [record for record in fresh if selection.match(record)]
-            skipped = min(world.skip, len(found))
-            if skipped:
-                world.skip -= skipped
-                found = found[skipped:]
+            matching = [index for index in fresh if selection.match(world.store.records[index])]
+            found = [world.store.records[index] for index in matching if index not in world.skipped]
+            if skipped := len(matching) - len(found):
                 self._event("skipped", {"count": skipped})
             for begin in range(0, len(found), 200):
                 self._event("records", found[begin : begin + 200])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 import re
+import secrets
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -57,7 +59,7 @@ class Story:
     """Makes records one after another, as strategies, engines and containers would log them."""
 
     random: random.Random
-    boot: str = "7780aa592fd7b8d0"
+    boot: str = field(default_factory=lambda: secrets.token_hex(8))
     seq: int = 0
     orders: int = 0
     _waiting: list[Record] = field(default_factory=list)
@@ -203,9 +205,18 @@ class Store:
     story: Story = field(default_factory=lambda: Story(random.Random(7)))
 
     def fill(self, count: int, now_ns: int) -> None:
-        """`count` records of the last 24 hours; the nearer, the denser."""
+        """`count` records of the last 24 hours in waves, two in five of them within the last hour."""
         draw = random.Random(11)
-        ages = sorted((int(draw.random() ** 3 * 86_390 * NANOSECONDS) for _ in range(count)), reverse=True)
+
+        def age_seconds() -> float:
+            span = 3_590 if draw.random() < 0.4 else 86_390
+            while True:
+                age = draw.random() * span
+                wave = 1.4 + math.sin(age / 140) + 0.7 * math.sin(age / 47 + 1) + 1.6 * math.exp(-(((age - 1_500) / 60) ** 2))
+                if draw.random() * 4.7 < wave:
+                    return age
+
+        ages = sorted((int(age_seconds() * NANOSECONDS) for _ in range(count)), reverse=True)
         for age in ages:
             self.add(now_ns - age)
 

@@ -48,7 +48,7 @@ class Site:
     def stop(self) -> None:
         if self._process:
             self._process.kill()
-            self._process.wait(timeout=10)
+            self._process.communicate(timeout=10)
             self._process = None
 
     @property

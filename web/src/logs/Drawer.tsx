@@ -176,7 +176,7 @@ function ContextTab({ item, zone, scope }: Pick<DrawerProps, "item" | "zone" | "
   const more = (side: "before" | "after") => setCounts((now) => ({ ...now, [side]: now[side] + CONTEXT_STEP }));
   return (
     <div className="context" aria-busy={isFetching}>
-      <p className="muted">Same process and level stream, oldest first.</p>
+      <p className="muted">The same stream (strategy, source and level), oldest first.</p>
       <button type="button" className="button" disabled={counts.before >= CONTEXT_MOST} onClick={() => more("before")}>
         <Icon name="up" /> {CONTEXT_STEP} earlier
       </button>

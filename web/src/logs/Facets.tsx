@@ -1,6 +1,8 @@
 // Values of the main fields with counts; a click narrows the search by a chip, never by editing what was typed.
 import type { Facet } from "../api/client";
 import { columnLabel } from "./columns";
+import { levelOf } from "./items";
+import { LevelMark } from "./Level";
 import { isParameterField } from "./logsql";
 import type { Search } from "./search";
 
@@ -43,6 +45,7 @@ function FacetList({ facet, search, onToggle }: { facet: Facet } & Pick<FacetsPr
               onClick={() => onToggle(facet.field, value)}
             >
               <span className="facet-bar" style={{ width: `${(hits / most) * 100}%` }} />
+              {facet.field === "level" && <LevelMark level={levelOf({ _time: "", _msg: "", level: value })} />}
               <span className="facet-name">{value}</span>
               <span className="number muted">{compact.format(hits)}</span>
             </button>

@@ -136,7 +136,8 @@ export function Histogram({ hits, window: asked, zone, gaps, levels, onZoom, onL
       ? [xOf(Math.min(brush.from, brush.to), window, width), xOf(Math.max(brush.from, brush.to), window, width)]
       : null;
   const hovered = cursor === null ? undefined : buckets[cursor];
-  const caption = hovered ? bucketText(hovered, stepMs, zone) : `${whole.format(total)} records`;
+  let caption = hits ? `${whole.format(total)} records` : "";
+  if (hovered) caption = bucketText(hovered, stepMs, zone);
 
   return (
     <section className="histogram" aria-label="Records over time">
@@ -153,7 +154,9 @@ export function Histogram({ hits, window: asked, zone, gaps, levels, onZoom, onL
               onClick={() => onLevel(level)}
             >
               <LevelMark level={level} />
-              <span className={counts[level] ? "number" : "number muted"}>{compact.format(counts[level])}</span>
+              <span className={counts[level] ? "number" : "number muted"}>
+                {hits ? compact.format(counts[level]) : "–"}
+              </span>
             </button>
           ))}
         </fieldset>

@@ -21,7 +21,7 @@ export interface TailReport {
 }
 
 export interface TailSink {
-  receive(records: readonly LogRecord[]): number;
+  receive(records: readonly LogRecord[], live?: boolean): number;
   skip(count: number | null, until: Instant): void;
   newest(): Instant | null;
 }
@@ -60,7 +60,7 @@ export class LiveTail {
         if (fresh) this.#report({ mode: "connecting", problem: null });
         await this.#stream(filters, stop, async () => {
           // What arrived between the query and this moment, or while the tail was away.
-          await this.#poll(filters, begun, stop);
+          await this.#poll(filters, begun, stop, false);
         });
         fresh = true;
         await pause(250, stop);
@@ -123,7 +123,7 @@ export class LiveTail {
     }
   }
 
-  async #poll(filters: LogParameters, begun: Date, stop: AbortSignal): Promise<void> {
+  async #poll(filters: LogParameters, begun: Date, stop: AbortSignal, live = true): Promise<void> {
     const newest = this.#sink.newest();
     const startMs = (newest?.ms ?? begun.getTime()) - OVERLAP_MS;
     const end = rfc3339(Date.now() + 1_000);
@@ -132,7 +132,7 @@ export class LiveTail {
     const oldest = answer.rows.at(-1);
     if (answer.truncated && oldest && newest && instantOf(oldest).ms > newest.ms)
       this.#sink.skip(null, instantOf(oldest));
-    this.#sink.receive(answer.rows);
+    this.#sink.receive(answer.rows, live);
   }
 
   async #pollFor(

@@ -177,8 +177,8 @@ export class LogStream {
     }
   }
 
-  /** Live records; any that are known already are left out. Returns how many were new. */
-  receive(records: readonly LogRecord[]): number {
+  /** New records; any that are known already are left out. `live` ones make the rate. Returns how many were new. */
+  receive(records: readonly LogRecord[], live = true): number {
     const fresh: (RowItem | LostItem)[] = [];
     for (const record of records) {
       const item = itemOf(record);
@@ -190,7 +190,7 @@ export class LogStream {
       for (const item of fresh) this.#place(item);
       this.#evict();
     }
-    if (fresh.length > 0) this.#arrivals.push({ at: Date.now(), count: fresh.length });
+    if (live && fresh.length > 0) this.#arrivals.push({ at: Date.now(), count: fresh.length });
     this.#changed();
     return fresh.length;
   }

@@ -1,7 +1,7 @@
 // The viewer: query, histogram, facets, list and drawer around one LogSession. With a scope it is the panel of a strategy.
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { type KeyboardEvent, useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
-import { countHits, findFacets } from "../api/client";
+import { countHits, type Facet, findFacets, type LogParameters } from "../api/client";
 import { getPreferences, isDark, prefer, usePreferences } from "../preferences";
 import { Help, openHelp } from "../ui/Help";
 import { Icon } from "../ui/Icon";
@@ -14,7 +14,7 @@ import { Histogram } from "./Histogram";
 import type { Item, RowItem } from "./items";
 import { type ListHandle, LogList } from "./LogList";
 import { LogSession } from "./LogSession";
-import { type Filter, sameFilter, searchTerms } from "./logsql";
+import { type Filter, PARAMETER_FIELDS, sameFilter, searchTerms } from "./logsql";
 import { LiveControls, QueryInput } from "./QueryBar";
 import { RangeMenu } from "./RangeMenu";
 import { StatusBar } from "./StatusBar";
@@ -48,6 +48,25 @@ function useCountedWindow(window: Window | null, live: boolean): Window | null {
   }, [window, now]);
 }
 
+/** Values of each field among what the other filters leave: what was not chosen of a field can be chosen, too. */
+async function countFacets(
+  parameters: LogParameters,
+  fields: string,
+  free: boolean,
+  signal: AbortSignal,
+): Promise<Facet[]> {
+  const { facets } = await findFacets({ ...parameters, fields, limit: FACET_VALUES }, signal);
+  const counted = new Map(facets.map((facet) => [facet.field, facet]));
+  const chosen = free && parameters.strategy_id ? ["strategy_id" as const] : [];
+  for (const field of [...PARAMETER_FIELDS, ...chosen]) {
+    if (!parameters[field]) continue;
+    const { [field]: _own, ...others } = parameters;
+    const wider = await findFacets({ ...others, fields: field, limit: FACET_VALUES }, signal);
+    for (const facet of wider.facets) counted.set(facet.field, facet);
+  }
+  return [...counted.values()];
+}
+
 function termsOf(q: string): RegExp | null {
   const terms = searchTerms(q).map((term) => term.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
   return terms.length > 0 ? new RegExp(`(${terms.join("|")})`, "i") : null;
@@ -72,7 +91,12 @@ export function LogViewer({ scope }: { scope: Scope | null }) {
   const [toast, setToast] = useState<{ text: string; link: string } | null>(null);
 
   // What is asked for, as text: a new run happens when it changes, not when an object is made anew.
-  const { q, start, end, strategyId, filters, live, columns } = search;
+  const { q, start, end, strategyId, filters, live } = search;
+  // In a panel of one strategy every record would say the same.
+  const columns = useMemo(
+    () => (scope ? search.columns.filter((field) => field !== "strategy_id") : search.columns),
+    [scope, search.columns],
+  );
   const asked = JSON.stringify({ q, start, end, strategyId, filters, live, runs });
   useEffect(() => {
     const wanted = JSON.parse(asked) as Search;
@@ -104,7 +128,7 @@ export function LogViewer({ scope }: { scope: Scope | null }) {
   const fields = FACET_FIELDS.filter((field) => !(scope && field === "strategy_id")).join();
   const facets = useQuery({
     queryKey: ["facets", fields, parameters],
-    queryFn: ({ signal }) => findFacets({ ...parameters, fields, limit: FACET_VALUES }, signal),
+    queryFn: ({ signal }) => countFacets(parameters ?? {}, fields, !scope, signal),
     enabled: ready && preferences.sidebar,
     placeholderData: keepPreviousData,
   });
@@ -357,7 +381,7 @@ export function LogViewer({ scope }: { scope: Scope | null }) {
       <div className="panes">
         {preferences.sidebar && (
           <Facets
-            facets={facets.data?.facets}
+            facets={facets.data}
             failed={facets.isError || state.phase === "failed"}
             search={search}
             fixed={scope ? ["strategy_id"] : []}

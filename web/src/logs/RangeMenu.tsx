@@ -2,17 +2,7 @@
 import { type FormEvent, useState } from "react";
 import { Menu } from "../ui/Menu";
 import { MAX_RANGE_HOURS, type Search } from "./search";
-import {
-  ageMs,
-  dateClockText,
-  dateText,
-  fromInput,
-  inputText,
-  rfc3339,
-  shortClockText,
-  type Window,
-  type Zone,
-} from "./time";
+import { ageMs, dateClockText, dateText, fromInput, rfc3339, shortClockText, type Window, type Zone } from "./time";
 
 const AGES: readonly (readonly [age: string, label: string])[] = [
   ["5m", "Last 5 minutes"],
@@ -41,6 +31,22 @@ function labelOf(search: Search, window: Window | null, zone: Zone): string {
   return `${dateText(window.startMs, zone)} ${shortClockText(window.startMs, zone)} – ${end}`;
 }
 
+/** Typed or pasted: the browser's own picker shows the clock of its language, and 9:30 PM is easily chosen for 9:30. */
+function TimeInput({ name, ms, zone }: { name: string; ms: number | undefined; zone: Zone }) {
+  return (
+    <input
+      id={`range-${name}`}
+      name={name}
+      className="mono"
+      size={20}
+      placeholder="2026-11-21 14:30:00"
+      autoComplete="off"
+      spellCheck={false}
+      defaultValue={ms === undefined ? "" : dateClockText(ms, zone)}
+    />
+  );
+}
+
 function FixedRange({ window, zone, onChange, close }: Omit<RangeProps, "search"> & { close: () => void }) {
   const [error, setError] = useState("");
 
@@ -49,7 +55,7 @@ function FixedRange({ window, zone, onChange, close }: Omit<RangeProps, "search"
     const form = new FormData(event.currentTarget);
     const from = fromInput(String(form.get("from")), zone);
     const to = fromInput(String(form.get("to")), zone);
-    if (from === null || to === null) return setError("Give both times.");
+    if (from === null || to === null) return setError("Give both times, as 2026-11-21 14:30:00.");
     if (from >= to) return setError("The first time has to be before the second.");
     if (to - from > MAX_RANGE_HOURS * 3_600_000) return setError(`At most ${MAX_RANGE_HOURS} hours at once.`);
     onChange({ start: rfc3339(from), end: rfc3339(to) });
@@ -58,21 +64,16 @@ function FixedRange({ window, zone, onChange, close }: Omit<RangeProps, "search"
 
   return (
     <form className="range-form" onSubmit={submit}>
-      <label>
+      <label htmlFor="range-from">
         From
-        <input
-          type="datetime-local"
-          step="1"
-          name="from"
-          defaultValue={window ? inputText(window.startMs, zone) : ""}
-        />
+        <TimeInput name="from" ms={window?.startMs} zone={zone} />
       </label>
-      <label>
+      <label htmlFor="range-to">
         To
-        <input type="datetime-local" step="1" name="to" defaultValue={window ? inputText(window.endMs, zone) : ""} />
+        <TimeInput name="to" ms={window?.endMs} zone={zone} />
       </label>
       <p className={error ? "form-error" : "muted"} role={error ? "alert" : undefined}>
-        {error || `Times are ${zone.label}.`}
+        {error || `24-hour clock, ${zone.label}`}
       </p>
       <button type="submit" className="button button-main">
         Show

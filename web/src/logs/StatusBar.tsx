@@ -1,6 +1,15 @@
 // The bottom line: what is held, how fast it came, and whether anything was lost.
 import { useEffect, useSyncExternalStore } from "react";
+import type { TailMode } from "./LiveTail";
 import type { LogSession } from "./LogSession";
+
+const MODES: Record<TailMode, string> = {
+  off: "",
+  connecting: "waiting",
+  streaming: "streaming",
+  polling: "every 5 s",
+  failing: "waiting",
+};
 
 const whole = new Intl.NumberFormat("en");
 
@@ -27,15 +36,7 @@ export function StatusBar({ session, live, paused }: { session: LogSession; live
       <span className="toolbar-space" />
       {live && (
         <span className="status-item">
-          {paused
-            ? "paused"
-            : held
-              ? "held while you read"
-              : tail === "streaming"
-                ? "streaming"
-                : tail === "polling"
-                  ? "every 5 s"
-                  : "…"}
+          {paused ? "paused" : held ? "held while you read" : MODES[tail]}
           <span className="number status-rate">{whole.format(Math.round(rate))}/s</span>
         </span>
       )}

@@ -39,15 +39,20 @@ describe("a zone", () => {
   });
 
   test("turns what was typed into the instant that shows as it, on both sides of a clock change", () => {
-    for (const typed of ["2026-03-08T01:30:00", "2026-03-08T03:30:00", "2026-11-01T03:00:00", "2026-06-01T09:30:00"]) {
+    for (const typed of ["2026-03-08 01:30:00", "2026-03-08 03:30:00", "2026-11-01 03:00:00", "2026-06-01 09:30:00"]) {
       const ms = time.fromInput(typed, NEW_YORK);
       expect(ms).not.toBeNull();
-      expect(time.inputText(ms as number, NEW_YORK)).toBe(typed);
+      expect(time.dateClockText(ms as number, NEW_YORK)).toBe(typed);
     }
   });
 
   test("refuses what is no time", () => {
-    expect(time.fromInput("", UTC)).toBeNull();
+    for (const typed of ["", "9:30", "2026-13-01 10:00", "21.11.2026 10:00"])
+      expect(time.fromInput(typed, UTC)).toBeNull();
+  });
+
+  test("takes a time without seconds, and as it stands in a URL", () => {
+    expect(time.fromInput("2026-01-21 09:30", UTC)).toBe(time.fromInput("2026-01-21T09:30:00", UTC));
   });
 
   test("stands in the exact text", () => {

@@ -153,14 +153,12 @@ export function exactText(instant: Instant, zone: Zone): string {
   return `${wall(instant.ms, zone).slice(0, 23).replace("T", " ")}${String(instant.sub).padStart(6, "0")}${suffix}`;
 }
 
-/** What a date-time input shows for an instant. */
-export function inputText(ms: number, zone: Zone): string {
-  return wall(ms, zone).slice(0, 19);
-}
+const TYPED = /^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(:\d\d)?$/;
 
-/** The instant that a wall clock of the zone shows as `2026-11-21T14:03:07`; null when that is no time. */
+/** The instant that a wall clock of the zone shows as `2026-11-21 14:03:07`; null when that is no time. Seconds may be left out. */
 export function fromInput(text: string, zone: Zone): number | null {
-  const asUtc = Date.parse(`${text}Z`);
+  const match = TYPED.exec(text.trim());
+  const asUtc = match ? Date.parse(`${match[1]}T${match[2]}${match[3] ?? ":00"}Z`) : Number.NaN;
   if (Number.isNaN(asUtc)) return null;
   // The offset is that of the instant looked for, so the first guess is corrected once (clock changes).
   return asUtc - zone.offsetMs(asUtc - zone.offsetMs(asUtc));

@@ -1,7 +1,7 @@
 // Every strategy that has logged in the last day, with what went wrong, as the way to its own page.
 import { useQuery } from "@tanstack/react-query";
 import { useEffect } from "react";
-import { findFacets } from "../api/client";
+import { findFacets, findLoss } from "../api/client";
 import { asProblem } from "../api/problem";
 import { Link } from "../ui/Link";
 import { ProblemPanel } from "../ui/ProblemPanel";
@@ -11,6 +11,8 @@ interface Row {
   records: number;
   errors: number;
   warnings: number;
+  /** Records that its process lost, by its own count. */
+  lost: number;
 }
 
 async function strategies(signal: AbortSignal): Promise<Row[]> {
@@ -20,6 +22,11 @@ async function strategies(signal: AbortSignal): Promise<Row[]> {
   const all = await ask();
   const errors = await ask(["ERROR", "CRITICAL"]);
   const warnings = await ask(["WARNING"]);
+  const lost = new Map<string, number>();
+  for (const gap of (await findLoss({ start: "24h" }, signal)).gaps) {
+    const id = gap.strategy_id ?? "";
+    lost.set(id, (lost.get(id) ?? 0) + gap.count);
+  }
   const counts = (answer: typeof all) => new Map(answer.facets[0]?.values.map(({ value, hits }) => [value, hits]));
   const [errorCounts, warningCounts] = [counts(errors), counts(warnings)];
   return (all.facets[0]?.values ?? [])
@@ -29,6 +36,7 @@ async function strategies(signal: AbortSignal): Promise<Row[]> {
       records: hits,
       errors: errorCounts.get(value) ?? 0,
       warnings: warningCounts.get(value) ?? 0,
+      lost: lost.get(value) ?? 0,
     }))
     .sort((a, b) => a.id.localeCompare(b.id));
 }
@@ -71,6 +79,9 @@ export function StrategiesPage() {
               <th scope="col" className="number">
                 Errors
               </th>
+              <th scope="col" className="number">
+                Lost
+              </th>
             </tr>
           </thead>
           <tbody>
@@ -82,6 +93,7 @@ export function StrategiesPage() {
                 <td className="number">{whole.format(row.records)}</td>
                 <td className={row.warnings ? "number text-WARNING" : "number muted"}>{whole.format(row.warnings)}</td>
                 <td className={row.errors ? "number text-ERROR" : "number muted"}>{whole.format(row.errors)}</td>
+                <td className={row.lost ? "number text-ERROR" : "number muted"}>{whole.format(row.lost)}</td>
               </tr>
             ))}
           </tbody>
