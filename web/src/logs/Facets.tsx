@@ -33,7 +33,7 @@ function FacetList({ facet, search, onToggle }: { facet: Facet } & Pick<FacetsPr
   if (values.length === 0) return null;
   return (
     <section className="facet" aria-label={columnLabel(facet.field)}>
-      <h3>{columnLabel(facet.field)}</h3>
+      <h2>{columnLabel(facet.field)}</h2>
       <ul>
         {values.map(({ value, hits }) => (
           <li key={value}>

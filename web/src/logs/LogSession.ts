@@ -40,6 +40,11 @@ const NOTHING: SessionState = {
   run: 0,
 };
 
+export interface Request {
+  parameters: LogParameters;
+  window: Window;
+}
+
 export class LogSession {
   readonly stream = new LogStream();
   #state = NOTHING;
@@ -62,12 +67,12 @@ export class LogSession {
     for (const listener of this.#listeners) listener();
   }
 
-  /** Run the query of these parameters anew. Records on screen stay until the answer is here. */
-  run(parameters: LogParameters, window: Window, live: boolean): void {
+  /** Run a query anew. Records on screen stay until the answer is here. Each try asks `request` what "now" means. */
+  run(request: () => Request, live: boolean): void {
     this.close();
     const call = new AbortController();
     this.#call = call;
-    this.#parameters = parameters;
+    const { window } = request();
     this.#set({
       phase: "loading",
       run: this.#state.run + 1,
@@ -75,10 +80,12 @@ export class LogSession {
       tail: live ? "connecting" : "off",
       tailProblem: null,
     });
-    void this.#load(parameters, window, live, call.signal);
+    void this.#load(request, live, call.signal);
   }
 
-  async #load(parameters: LogParameters, window: Window, live: boolean, signal: AbortSignal): Promise<void> {
+  async #load(request: () => Request, live: boolean, signal: AbortSignal): Promise<void> {
+    const { parameters, window } = request();
+    this.#parameters = parameters;
     try {
       const answer = await queryLogs({ ...parameters, limit: PAGE_ROWS }, signal);
       if (signal.aborted) return;
@@ -91,7 +98,7 @@ export class LogSession {
       this.#set({ phase: "failed", problem, tail: "off" });
       if (problem.passes && problem.status !== 401) {
         const wait = Math.max(RETRY_MS, (problem.retryAfterSeconds ?? 0) * 1_000);
-        this.#retry = setTimeout(() => void this.#load(parameters, window, live, signal), wait);
+        this.#retry = setTimeout(() => void this.#load(request, live, signal), wait);
       }
     }
   }

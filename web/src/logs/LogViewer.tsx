@@ -100,11 +100,13 @@ export function LogViewer({ scope }: { scope: Scope | null }) {
   const asked = JSON.stringify({ q, start, end, strategyId, filters, live, runs });
   useEffect(() => {
     const wanted = JSON.parse(asked) as Search;
-    const window = windowOf(wanted.start, wanted.end, Date.now());
     setActive(null);
     setTab(null);
     list.current?.scrollToTop();
-    session.run(parametersOf(wanted, window), window, wanted.live);
+    session.run(() => {
+      const window = windowOf(wanted.start, wanted.end, Date.now());
+      return { window, parameters: parametersOf(wanted, window) };
+    }, wanted.live);
     return () => session.close();
   }, [asked, session]);
 

@@ -11,7 +11,8 @@ const MODES: Record<TailMode, string> = {
   failing: "waiting",
 };
 
-const whole = new Intl.NumberFormat("en");
+const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const tenths = new Intl.NumberFormat("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 
 export function StatusBar({ session, live, paused }: { session: LogSession; live: boolean; paused: boolean }) {
   const { tookMs, lost, tail } = useSyncExternalStore(session.subscribe, session.getState);
@@ -37,7 +38,7 @@ export function StatusBar({ session, live, paused }: { session: LogSession; live
       {live && (
         <span className="status-item">
           {paused ? "paused" : held ? "held while you read" : MODES[tail]}
-          <span className="number status-rate">{whole.format(Math.round(rate))}/s</span>
+          <span className="number status-rate">{(rate < 10 ? tenths : whole).format(rate)}/s</span>
         </span>
       )}
       <span className="status-item muted">
