@@ -82,7 +82,7 @@ class Story:
             yield from self._deal()
         elif dice < 0.80:
             yield from self._container()
-        elif dice < 0.93:
+        elif dice < 0.96:
             yield from self._engine()
         else:
             yield from self._trouble()
@@ -178,7 +178,7 @@ class Story:
                 "action": "data_late",
                 "late_ms": str(late),
             }
-        elif dice < 0.97:
+        elif dice < 0.995:
             yield base | {
                 "level": "ERROR",
                 "_msg": "order could not be sent: connection reset by peer",

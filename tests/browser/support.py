@@ -25,6 +25,7 @@ PATIENCE_MS = 8_000
 
 def free_port() -> int:
     with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(("127.0.0.1", int(os.environ.get("CROWSNEST_BROWSER_PORT", "0"))))
         return sock.getsockname()[1]
 

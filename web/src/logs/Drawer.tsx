@@ -104,8 +104,7 @@ function RecordTab({ item, zone, scope, columns, onFilter, onColumn, onOnly }: D
           <Icon name="filter" /> Everything about this order
         </button>
       )}
-      <table className="fields">
-        <caption className="hidden">Fields</caption>
+      <table className="fields" aria-label="Fields">
         <tbody>
           {fieldsOf(record).map(([name, value]) => (
             <tr key={name}>

@@ -62,6 +62,23 @@ test("listeners hear of a frame's changes once", () => {
   expect([heard, stream.getState().rows]).toEqual([1, 50]);
 });
 
+test("a flood is drawn calmly, and what a person does at once", () => {
+  const asked: { run: () => void; delayMs: number }[] = [];
+  const stream = new LogStream((run, delayMs) => asked.push({ run, delayMs }), 10_000, 5);
+  stream.receive(Array.from({ length: 2_000 }, (_, seq) => record(seq, seq / 1_000)));
+  asked.at(-1)?.run();
+  expect(stream.getState().rate).toBe(400);
+  stream.receive([record(2_001)]);
+  stream.receive([record(2_002)]);
+  expect(asked.map((one) => one.delayMs)).toEqual([0, 400]);
+  stream.hold(true);
+  expect(asked.map((one) => one.delayMs)).toEqual([0, 400, 0]);
+  asked.at(-1)?.run();
+  const { version } = stream.getState();
+  asked.at(1)?.run();
+  expect(stream.getState().version).toBe(version);
+});
+
 test("the oldest go when it is full", () => {
   const stream = new LogStream(now, 3, 5);
   stream.reset(records(2, 1));

@@ -26,11 +26,16 @@ export interface StreamState {
   version: number;
 }
 
-type Schedule = (run: () => void) => void;
+/** Above this many live records a second nobody reads along: the list is drawn less often, and calmly. */
+const CALM_RATE = 50;
+const CALM_MS = 400;
 
-/** Once a frame; a hidden page has no frames, and nobody to show them to. */
-const nextFrame: Schedule = (run) => {
+type Schedule = (run: () => void, delayMs: number) => void;
+
+/** With the next frame after `delayMs`; a hidden page has no frames, and nobody to show them to. */
+const nextFrame: Schedule = (run, delayMs) => {
   if (document.hidden) setTimeout(run, 1_000);
+  else if (delayMs > 0) setTimeout(() => requestAnimationFrame(run), delayMs);
   else requestAnimationFrame(run);
 };
 
@@ -44,7 +49,7 @@ export class LogStream {
   #held = false;
   #arrivals: { at: number; count: number }[] = [];
   #listeners = new Set<() => void>();
-  #scheduled = false;
+  #due: { delayMs: number } | null = null;
   #state: StreamState;
   readonly #schedule: Schedule;
   readonly #capacity: number;
@@ -80,14 +85,18 @@ export class LogStream {
     };
   }
 
-  #changed(): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
+  /** Tell listeners soon: `live` changes may wait, what a person did may not. */
+  #changed(live = false): void {
+    const delayMs = live && this.#state.rate > CALM_RATE ? CALM_MS : 0;
+    if (this.#due && this.#due.delayMs <= delayMs) return;
+    const due = { delayMs };
+    this.#due = due;
     this.#schedule(() => {
-      this.#scheduled = false;
+      if (this.#due !== due) return;
+      this.#due = null;
       this.#state = this.#snapshot(this.#state.version + 1);
       for (const listener of this.#listeners) listener();
-    });
+    }, delayMs);
   }
 
   /** Recount the rate, which falls while nothing arrives. */
@@ -191,7 +200,7 @@ export class LogStream {
       this.#evict();
     }
     if (live && fresh.length > 0) this.#arrivals.push({ at: Date.now(), count: fresh.length });
-    this.#changed();
+    this.#changed(true);
     return fresh.length;
   }
 
