@@ -178,9 +178,9 @@ def select(user: dict[str, Any], parameters: Parameters) -> Selection:
         ) from None
     clamped = []
     if end_ns - start_ns > MAX_RANGE_NS:
-        asked = f"{(end_ns - start_ns) // NANOSECONDS // 3600} h"
+        asked = (end_ns - start_ns) // NANOSECONDS
         start_ns = end_ns - MAX_RANGE_NS
-        clamped.append({"what": "range", "asked": asked, "given": "24 h"})
+        clamped.append({"what": "range", "asked": asked, "given": MAX_RANGE_NS // NANOSECONDS})
 
     def matches(record: Record) -> bool:
         return (
@@ -341,7 +341,9 @@ class Handler(BaseHTTPRequestHandler):
         user = USERS.get(str(body.get("username")))
         if user is None or body.get("password") != PASSWORD:
             world.wrong_passwords += 1
-            raise Problem(401, "unauthenticated", "User name or password is wrong", "An operator can set a new password.")
+            raise Problem(
+                401, "unauthenticated", "Not signed in", "try again, or ask an operator", detail="name or password is wrong"
+            )
         world.wrong_passwords = 0
         cookie = f"crowsnest_session=fake-{user['name']}; Path=/; HttpOnly; SameSite=Strict"
         self._json(user | {"csrf_token": CSRF_TOKEN}, Set_Cookie=cookie)
@@ -351,7 +353,7 @@ class Handler(BaseHTTPRequestHandler):
         if method == "GET":
             self._json([views[key] for key in sorted(views)])
         elif method == "PUT":
-            views[name] = {"name": name, "query": body["query"], "updated": rfc3339(time.time_ns())}
+            views[name] = {"name": name, "query": body, "updated": rfc3339(time.time_ns())}
             self._json(views[name])
         else:
             views.pop(name, None)
@@ -436,12 +438,18 @@ class Handler(BaseHTTPRequestHandler):
         stream = one(parameters, "stream_id")
         scope = scope_of(user, parameters)
         place = store.between(at_ns, at_ns + 1).start
+        anchor = store.records[place]
+
+        def near(record: Record) -> bool:
+            if one(parameters, "within", "origin") == "stream":
+                return record["_stream_id"] == stream
+            return all(record.get(name) == anchor.get(name) for name in ("strategy_id", "source", "container_name"))
 
         def side(indexes: range, count: int) -> list[Record]:
             found: list[Record] = []
             for index in indexes:
                 record = store.records[index]
-                if record["_stream_id"] == stream and (scope is None or record.get("strategy_id") in scope):
+                if near(record) and (scope is None or record.get("strategy_id") in scope):
                     found.append(record)
                     if len(found) == count:
                         break
@@ -467,7 +475,8 @@ class Handler(BaseHTTPRequestHandler):
         times = self.world.store.times
         state = "unavailable" if self.world.mode == "unavailable" else "ok"
         age = (time.time_ns() - times[-1]) / NANOSECONDS if times else None
-        self._json({"store": state, "newest_record_age_seconds": age, "version": "fake"})
+        body = {"store": state, "newest_record_age_seconds": age, "version": "fake"}
+        self._json(body, 200 if state == "ok" else 503)
 
     def _logs_export(self, user: dict[str, Any], parameters: Parameters) -> None:
         selection = select(user, parameters)

@@ -47,7 +47,7 @@ def test_who_logs_in_sees_the_newest_records(open_page):
     page.keyboard.press("Tab")
     page.keyboard.type("wrong")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text("User name or password is wrong")
+    expect(page.get_by_role("alert")).to_contain_text("Name or password is wrong.")
     page.get_by_label("Password").fill("harbour")
     page.keyboard.press("Enter")
     assert len(row_texts(page)) == 15
@@ -279,10 +279,13 @@ def test_a_record_is_read_in_full_and_in_its_context(page):
     drawer.get_by_role("tab", name="Context").click()
     anchor = drawer.locator("[aria-current=true]")
     expect(anchor).to_contain_text(message)
+    assert {"INFO", "ERROR"} <= set(drawer.locator(".context-row .level .hidden").all_inner_texts())
     shown = drawer.locator(".context-row").count()
     drawer.get_by_role("button", name="20 earlier").click()
     eventually(lambda: drawer.locator(".context-row").count() > shown)
     expect(anchor).to_be_in_viewport()
+    drawer.get_by_label("Only the same level").check()
+    eventually(lambda: set(drawer.locator(".context-row .level .hidden").all_inner_texts()) == {"ERROR"})
 
 
 def test_a_field_of_a_record_narrows_the_search(page):

@@ -114,21 +114,37 @@ export function findFacets(
 }
 
 export function contextOf(
-  place: { time: string; stream_id: string; before: number; after: number; strategy_id?: string },
+  place: {
+    time: string;
+    stream_id: string;
+    before: number;
+    after: number;
+    within: "origin" | "stream";
+    strategy_id?: string;
+  },
   signal?: AbortSignal,
 ): Promise<components["schemas"]["ContextAnswer"]> {
   return guarded(client.GET("/api/logs/context", { params: { query: place }, signal: within(signal) }));
 }
 
 export function findLoss(
-  parameters: LogParameters,
+  parameters: { start?: string; end?: string; strategy_id?: string },
   signal?: AbortSignal,
 ): Promise<components["schemas"]["LossAnswer"]> {
   return guarded(client.GET("/api/logs/loss", { params: { query: parameters }, signal: within(signal) }));
 }
 
+/** How the store is; an answer 503 says it, too, and is no failure of this call. */
 export function health(signal?: AbortSignal): Promise<Health> {
-  return guarded(client.GET("/api/logs/health", { signal: within(signal) }));
+  const call = client.GET("/api/logs/health", { signal: within(signal) }).then((outcome) => {
+    const body: unknown = outcome.error;
+    return isHealth(body) ? { data: body, response: Response.json(body) } : outcome;
+  });
+  return guarded(call);
+}
+
+function isHealth(body: unknown): body is Health {
+  return typeof body === "object" && body !== null && "store" in body;
 }
 
 export function listViews(signal?: AbortSignal): Promise<View[]> {
@@ -136,7 +152,7 @@ export function listViews(signal?: AbortSignal): Promise<View[]> {
 }
 
 export async function saveView(name: string, query: ViewQuery): Promise<void> {
-  await guarded(client.PUT("/api/views/{name}", { params: { path: { name } }, body: { query }, signal: within() }));
+  await guarded(client.PUT("/api/views/{name}", { params: { path: { name } }, body: query, signal: within() }));
 }
 
 export async function deleteView(name: string): Promise<void> {

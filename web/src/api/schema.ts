@@ -7,7 +7,7 @@ export interface components {
     Credentials: { username: string; password: string };
     Session: { name: string; role: "viewer" | "operator"; strategies: string[] | null; csrf_token: string };
     LogRecord: { _time: string; _msg: string; _stream_id?: string; level?: string; [field: string]: unknown };
-    Clamp: { what: string; asked: unknown; given: unknown };
+    Clamp: { what: string; asked: number; given: number };
     Applied: { q: string; start: string; end: string; limit?: number; strategy_id?: string | null };
     QueryAnswer: {
       rows: components["schemas"]["LogRecord"][];
@@ -48,11 +48,12 @@ export interface components {
     };
     ViewQuery: {
       q?: string;
-      start?: string;
-      end?: string;
-      filters?: string[];
+      start?: string | null;
+      end?: string | null;
+      /** Values by field; a field that begins with `!` leaves its values out. */
+      filters?: Record<string, string[]>;
       columns?: string[];
-      timezone?: string;
+      timezone?: string | null;
     };
     View: { name: string; query: components["schemas"]["ViewQuery"]; updated: string };
   };
@@ -120,16 +121,23 @@ export interface paths {
   "/api/logs/hits": Get<LogParameters & { step?: string }, Schemas["HitsAnswer"]>;
   "/api/logs/facets": Get<LogParameters & { fields?: string; limit?: number }, Schemas["FacetsAnswer"]>;
   "/api/logs/context": Get<
-    { time: string; stream_id: string; before?: number; after?: number; strategy_id?: string },
+    {
+      time: string;
+      stream_id: string;
+      before?: number;
+      after?: number;
+      strategy_id?: string;
+      within?: "origin" | "stream";
+    },
     Schemas["ContextAnswer"]
   >;
-  "/api/logs/loss": Get<LogParameters, Schemas["LossAnswer"]>;
+  "/api/logs/loss": Get<{ start?: string; end?: string; strategy_id?: string }, Schemas["LossAnswer"]>;
   "/api/logs/health": Get<never, Schemas["Health"]>;
   "/api/views": Get<never, Schemas["View"][]>;
   "/api/views/{name}": {
     put: {
       parameters: { query?: never; path: { name: string }; header?: never; cookie?: never };
-      requestBody: { content: { "application/json": { query: Schemas["ViewQuery"] } } };
+      requestBody: { content: { "application/json": Schemas["ViewQuery"] } };
       responses: { 200: Answer<Schemas["View"]>; 204: NoContent; default: Failure };
     };
     delete: {

@@ -16,7 +16,7 @@ export type DrawerTab = "record" | "context";
 const CONTEXT_STEP = 20;
 const CONTEXT_MOST = 100;
 const BLOCKS = ["error_traceback", "stack_info"];
-const HIDDEN = new Set(["_time", "_msg", "_stream_id", ...BLOCKS]);
+const HIDDEN = new Set(["_time", "_msg", "_stream", "_stream_id", ...BLOCKS]);
 const FIRST = [
   "level",
   "strategy_id",
@@ -151,11 +151,13 @@ function RecordTab({ item, zone, scope, columns, onFilter, onColumn, onOnly }: D
 
 function ContextTab({ item, zone, scope }: Pick<DrawerProps, "item" | "zone" | "scope">) {
   const [counts, setCounts] = useState({ before: CONTEXT_STEP, after: CONTEXT_STEP });
+  const [sameLevel, setSameLevel] = useState(false);
   const anchor = useRef<HTMLLIElement>(null);
   const place = {
     time: item.record._time,
     stream_id: item.record._stream_id ?? "",
     ...counts,
+    within: sameLevel ? ("stream" as const) : ("origin" as const),
     ...(scope ? { strategy_id: scope.strategyId } : {}),
   };
   const { data, error, refetch, isFetching } = useQuery({
@@ -175,7 +177,11 @@ function ContextTab({ item, zone, scope }: Pick<DrawerProps, "item" | "zone" | "
   const more = (side: "before" | "after") => setCounts((now) => ({ ...now, [side]: now[side] + CONTEXT_STEP }));
   return (
     <div className="context" aria-busy={isFetching}>
-      <p className="muted">The same stream (strategy, source and level), oldest first.</p>
+      <p className="muted">Same strategy, source and container, oldest first.</p>
+      <label className="check">
+        <input type="checkbox" checked={sameLevel} onChange={(event) => setSameLevel(event.target.checked)} />
+        Only the same level
+      </label>
       <button type="button" className="button" disabled={counts.before >= CONTEXT_MOST} onClick={() => more("before")}>
         <Icon name="up" /> {CONTEXT_STEP} earlier
       </button>

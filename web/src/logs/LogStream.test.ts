@@ -173,7 +173,7 @@ describe("a loss in the trading process", () => {
   });
 });
 
-test("a hundred thousand records are kept and found by position", () => {
+test("a hundred thousand records are kept and found by position", { timeout: 30_000 }, () => {
   const stream = new LogStream(now);
   stream.reset([]);
   for (let seq = 0; seq < 100_500; seq += 500) {

@@ -5,7 +5,7 @@ import { countHits, type Facet, findFacets, type LogParameters } from "../api/cl
 import { getPreferences, isDark, prefer, usePreferences } from "../preferences";
 import { Help, openHelp } from "../ui/Help";
 import { Icon } from "../ui/Icon";
-import { ProblemPanel } from "../ui/ProblemPanel";
+import { ProblemPanel, sentence } from "../ui/ProblemPanel";
 import { Chips } from "./Chips";
 import { Drawer, type DrawerTab } from "./Drawer";
 import { Empty } from "./Empty";
@@ -20,7 +20,7 @@ import { RangeMenu } from "./RangeMenu";
 import { StatusBar } from "./StatusBar";
 import { formatSearch, parametersOf, parseReference, recordReference, type Scope, type Search } from "./search";
 import { ColumnsMenu, DownloadMenu } from "./ToolMenus";
-import { ageMs, rfc3339, type Window, windowOf, zoneOf } from "./time";
+import { ageMs, rfc3339, spanText, type Window, windowOf, zoneOf } from "./time";
 import { useSearch, useZone } from "./useSearch";
 import { type Shortcuts, useShortcuts } from "./useShortcuts";
 import { ViewsMenu } from "./ViewsMenu";
@@ -344,7 +344,7 @@ export function LogViewer({ scope }: { scope: Scope | null }) {
         <span className="toolbar-space" />
         <ViewsMenu search={search} onOpen={(next) => change(next)} />
         <ColumnsMenu columns={columns} seen={seenFields(stream.at(0), active)} onChange={setColumns} />
-        <DownloadMenu parameters={() => parameters ?? {}} />
+        <DownloadMenu parameters={() => parameters ?? {}} columns={columns} />
         <button
           type="button"
           className="button"
@@ -487,15 +487,14 @@ function Notices({
       {live && state.tailProblem && state.phase === "ready" && (
         <p className="notice" role="status">
           <Icon name="warn" />
-          {state.tail === "polling"
-            ? `Live by a look every 5 s: ${state.tailProblem.title.toLowerCase()}. ${state.tailProblem.status === 429 ? state.tailProblem.hint : ""}`
-            : `Live is waiting: ${state.tailProblem.title.toLowerCase()}. ${state.tailProblem.hint}`}
+          {state.tail === "polling" ? "Live by a look every 5 s. " : "Live is waiting. "}
+          {sentence(state.tailProblem.detail || state.tailProblem.title)} {sentence(state.tailProblem.hint)}
         </p>
       )}
       {state.clamped.map((one) => (
         <p className="notice" key={one.what}>
           {CLAMPED[one.what] ?? one.what}
-          {one.what === "range" && `: ${String(one.given)} of ${String(one.asked)} are shown`}.
+          {one.what === "range" && `: ${spanText(one.given)} of ${spanText(one.asked)} are shown`}.
         </p>
       ))}
     </div>

@@ -75,7 +75,20 @@ export function ColumnsMenu(props: ColumnsProps) {
   );
 }
 
-export function DownloadMenu({ parameters }: { parameters: () => LogParameters }) {
+/** Always in the file, before the columns that were chosen. */
+const CSV_COLUMNS = ["_time", "level", "source", "strategy_id", "container_name"];
+
+interface DownloadProps {
+  parameters: () => LogParameters;
+  columns: readonly string[];
+}
+
+function exportQuery(format: "ndjson" | "csv", { parameters, columns }: DownloadProps): string {
+  const csv = [...new Set([...CSV_COLUMNS, ...columns, "_msg"])].join();
+  return queryString({ ...parameters(), format, limit: EXPORT_ROWS, ...(format === "csv" ? { columns: csv } : {}) });
+}
+
+export function DownloadMenu(props: DownloadProps) {
   return (
     <Menu label="Download" icon="download" name="Download" align="right">
       {(close) => (
@@ -84,7 +97,7 @@ export function DownloadMenu({ parameters }: { parameters: () => LogParameters }
             <a
               key={format}
               className="menu-item"
-              href={`/api/logs/export?${queryString({ ...parameters(), format, limit: EXPORT_ROWS })}`}
+              href={`/api/logs/export?${exportQuery(format, props)}`}
               download
               onClick={() => close()}
             >

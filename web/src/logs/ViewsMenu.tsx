@@ -5,6 +5,7 @@ import { deleteView, listViews, saveView, type View } from "../api/client";
 import { asProblem } from "../api/problem";
 import { Icon } from "../ui/Icon";
 import { Menu } from "../ui/Menu";
+import { sentence } from "../ui/ProblemPanel";
 import { fromView, type Search, toView } from "./search";
 
 const VIEWS_KEY = ["views"];
@@ -39,7 +40,14 @@ function Panel({ search, onOpen, close }: ViewsProps & { close: () => void }) {
       <form onSubmit={submit} className="views-form">
         <label>
           Save this search as
-          <input name="name" required maxLength={80} autoComplete="off" />
+          <input
+            name="name"
+            required
+            maxLength={64}
+            pattern="[^/]+"
+            title="Any name without a slash"
+            autoComplete="off"
+          />
         </label>
         <button type="submit" className="button button-main" disabled={save.isPending}>
           Save
@@ -47,7 +55,7 @@ function Panel({ search, onOpen, close }: ViewsProps & { close: () => void }) {
       </form>
       {error && (
         <p className="form-error" role="alert">
-          {asProblem(error).title}. {asProblem(error).hint}
+          {sentence(asProblem(error).detail || asProblem(error).title)} {sentence(asProblem(error).hint)}
         </p>
       )}
       {views.data?.length === 0 && <p className="muted">None saved yet.</p>}
@@ -56,7 +64,9 @@ function Panel({ search, onOpen, close }: ViewsProps & { close: () => void }) {
           <li key={view.name} className="views-item">
             <button type="button" className="menu-item" onClick={() => open(view)}>
               {view.name}
-              <span className="muted views-query">{view.query.q || "everything"}</span>
+              <span className="muted views-query">
+                {!view.query.q || view.query.q === "*" ? "everything" : view.query.q}
+              </span>
             </button>
             <button
               type="button"

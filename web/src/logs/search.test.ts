@@ -51,6 +51,14 @@ test("the API gets levels as parameters and other filters within the query", () 
   expect(parameters.start).toBe("1970-01-01T00:00:00.000Z");
 });
 
+test("a view names values by field, as the API keeps them", () => {
+  expect(toView(search).filters).toEqual({
+    level: ["ERROR", "WARNING"],
+    "!component": ["Risk, engine"],
+    strategy_id: ["ema_cross"],
+  });
+});
+
 test("a saved view brings everything back but the open record", () => {
   expect(fromView(toView(search), parseSearch("", preferred))).toEqual({ ...search, record: "" });
 });

@@ -111,25 +111,30 @@ export function parametersOf(search: Search, window: Window): LogParameters {
 }
 
 export function toView(search: Search): ViewQuery {
+  const filters: Record<string, string[]> = {};
+  const strategy = search.strategyId ? [{ field: "strategy_id", value: search.strategyId, not: false }] : [];
+  for (const { field, value, not } of [...search.filters, ...strategy]) {
+    const name = not ? `!${field}` : field;
+    filters[name] = [...(filters[name] ?? []), value];
+  }
   return {
-    q: search.q,
+    q: search.q || "*",
     start: search.start,
-    end: search.end,
-    filters: [
-      ...search.filters.map(encodeFilter),
-      ...(search.strategyId ? [encodeFilter({ field: "strategy_id", value: search.strategyId, not: false })] : []),
-    ],
+    end: search.end || null,
+    filters,
     columns: search.columns,
     timezone: search.zone,
   };
 }
 
 export function fromView(view: ViewQuery, current: Search): Search {
-  const filters = (view.filters ?? []).flatMap((one) => decodeFilter(one) ?? []);
+  const filters = Object.entries(view.filters ?? {}).flatMap(([name, values]) =>
+    values.map((value) => ({ field: name.replace(/^!/, ""), value, not: name.startsWith("!") })),
+  );
   const strategy = filters.find((one) => one.field === "strategy_id" && !one.not);
   return {
     ...current,
-    q: view.q ?? "",
+    q: view.q === "*" ? "" : (view.q ?? ""),
     start: view.start || DEFAULT_START,
     end: view.end ?? "",
     strategyId: strategy?.value ?? "",

@@ -2,6 +2,7 @@ import { type FormEvent, useEffect, useRef, useState } from "react";
 import { login, type Session } from "../api/client";
 import { asProblem, type Problem } from "../api/problem";
 import { Icon } from "../ui/Icon";
+import { sentence } from "../ui/ProblemPanel";
 
 function useCountdown(seconds: number | null): number {
   const [left, setLeft] = useState(0);
@@ -67,7 +68,8 @@ export function LoginPage({ onLogin }: { onLogin: (session: Session) => void }) 
             <p>
               <Icon name="warn" />
               <span>
-                {problem.title}. {wait > 0 ? `Try again in ${wait} s.` : problem.hint || problem.detail}
+                {sentence(problem.detail || problem.title)}{" "}
+                {wait > 0 ? `Try again in ${wait} s.` : sentence(problem.hint)}
               </span>
             </p>
           )}

@@ -9,6 +9,11 @@ interface ProblemProps {
   inline?: boolean;
 }
 
+/** The API's texts are clauses; here they are sentences. */
+export function sentence(text: string): string {
+  return text && text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
+}
+
 /** Words in backticks are commands or fields. */
 function Marked({ text }: { text: string }) {
   return text.split("`").map((part, index) =>
@@ -23,10 +28,10 @@ export function ProblemPanel({ problem, onRetry, inline = false }: ProblemProps)
       <Icon name="warn" />
       <div className="problem-text">
         <strong>{problem.title}</strong>
-        {problem.detail && <p>{problem.detail}</p>}
+        {problem.detail && <p>{sentence(problem.detail)}</p>}
         {problem.hint && (
           <p className="problem-hint">
-            <Marked text={problem.hint} />
+            <Marked text={sentence(problem.hint)} />
           </p>
         )}
         {problem.passes && <p className="muted">Trying again by itself.</p>}
