@@ -63,7 +63,8 @@ class Site:
 
 
 def rows(page: Any) -> Any:
-    return page.locator(".list-body [role=row]")
+    """Rows in the page; those that tell of a loss stand in every list, whatever is searched for."""
+    return page.locator(".list-body [role=row]:not(.row-lost)")
 
 
 def row_texts(page: Any, count: int = 15) -> list[str]:

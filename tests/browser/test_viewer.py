@@ -254,7 +254,7 @@ def test_a_refused_tail_becomes_a_look_every_five_seconds(page, site):
 
 
 def test_losses_in_the_trading_process_stand_in_the_list(page):
-    lost = rows(page).filter(has_text="lost in the trading process")
+    lost = page.locator(".row-lost")
     page.goto(page.url + "?live=0")
     expect(page.locator(".status-lost")).to_contain_text("449 lost")
     for _ in range(90):
@@ -284,6 +284,7 @@ def test_a_record_is_read_in_full_and_in_its_context(page):
     drawer.get_by_role("button", name="20 earlier").click()
     eventually(lambda: drawer.locator(".context-row").count() > shown)
     expect(anchor).to_be_in_viewport()
+    assert page.evaluate("document.scrollingElement.scrollTop + document.body.scrollTop") == 0, "the page itself stays"
     drawer.get_by_label("Only the same level").check()
     eventually(lambda: set(drawer.locator(".context-row .level .hidden").all_inner_texts()) == {"ERROR"})
 
@@ -488,6 +489,7 @@ def test_everything_is_done_by_keyboard_alone(page):
     keys.press("Enter")
     page.wait_for_url("**q=filled*")
     eventually(lambda: all("filled" in text for text in row_texts(page)))
+    page.locator(".bar").first.wait_for()
     page.locator("body").evaluate("() => document.activeElement.blur()")
     keys.press("j")
     keys.press("j")

@@ -168,7 +168,9 @@ function ContextTab({ item, zone, scope }: Pick<DrawerProps, "item" | "zone" | "
   });
 
   useEffect(() => {
-    if (data) anchor.current?.scrollIntoView({ block: "center" });
+    // `scrollIntoView` would move the whole page, too.
+    const box = anchor.current?.closest(".drawer-body");
+    if (data && box && anchor.current) box.scrollTop = anchor.current.offsetTop - box.clientHeight / 2;
   }, [data]);
 
   if (!place.stream_id) return <p className="muted">This record names no stream, so nothing can be found around it.</p>;

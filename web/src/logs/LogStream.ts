@@ -283,7 +283,8 @@ export class LogStream {
   /** Losses that the ledger tells of, within the time that the list covers. */
   tellOfLosses(gaps: readonly Gap[]): void {
     const oldest = this.#items.get(0);
-    if (!oldest) return;
+    // Rows of a `stats` pipe have no time that a loss could stand beside.
+    if (!oldest || oldest.ms === 0) return;
     for (const gap of gaps) {
       const item = lostItem(gap);
       if (compareInstants(item, oldest) >= 0) this.#place(item);

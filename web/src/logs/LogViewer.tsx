@@ -14,7 +14,7 @@ import { Histogram } from "./Histogram";
 import type { Item, RowItem } from "./items";
 import { type ListHandle, LogList } from "./LogList";
 import { LogSession } from "./LogSession";
-import { type Filter, PARAMETER_FIELDS, sameFilter, searchTerms } from "./logsql";
+import { type Filter, PARAMETER_FIELDS, sameFilter, searchTerms, splitPipes } from "./logsql";
 import { LiveControls, QueryInput } from "./QueryBar";
 import { RangeMenu } from "./RangeMenu";
 import { StatusBar } from "./StatusBar";
@@ -118,8 +118,11 @@ export function LogViewer({ scope }: { scope: Scope | null }) {
   const parameters = useMemo(() => {
     if (!window) return null;
     const { runs: _runs, ...wanted } = JSON.parse(asked) as Search & { runs: number };
-    return parametersOf(wanted, window);
+    // Numbers are of what the filter finds, whatever pipes make of it.
+    const [filter] = splitPipes(wanted.q);
+    return parametersOf({ ...wanted, q: filter }, window);
   }, [asked, window]);
+  const exported = window ? parametersOf(search, window) : {};
   const ready = state.phase === "ready" && parameters !== null;
   const hits = useQuery({
     queryKey: ["hits", parameters],
@@ -344,7 +347,7 @@ export function LogViewer({ scope }: { scope: Scope | null }) {
         <span className="toolbar-space" />
         <ViewsMenu search={search} onOpen={(next) => change(next)} />
         <ColumnsMenu columns={columns} seen={seenFields(stream.at(0), active)} onChange={setColumns} />
-        <DownloadMenu parameters={() => parameters ?? {}} columns={columns} />
+        <DownloadMenu parameters={exported} columns={columns} />
         <button
           type="button"
           className="button"

@@ -79,13 +79,13 @@ export function ColumnsMenu(props: ColumnsProps) {
 const CSV_COLUMNS = ["_time", "level", "source", "strategy_id", "container_name"];
 
 interface DownloadProps {
-  parameters: () => LogParameters;
+  parameters: LogParameters;
   columns: readonly string[];
 }
 
 function exportQuery(format: "ndjson" | "csv", { parameters, columns }: DownloadProps): string {
   const csv = [...new Set([...CSV_COLUMNS, ...columns, "_msg"])].join();
-  return queryString({ ...parameters(), format, limit: EXPORT_ROWS, ...(format === "csv" ? { columns: csv } : {}) });
+  return queryString({ ...parameters, format, limit: EXPORT_ROWS, ...(format === "csv" ? { columns: csv } : {}) });
 }
 
 export function DownloadMenu(props: DownloadProps) {
