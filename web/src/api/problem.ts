@@ -1,10 +1,10 @@
 // Why a call failed, in the words of RFC 9457, whether the API said it or the network did.
-import type { components } from "./schema";
+import type { ProblemDocument } from "./schema";
 
 export const UNREACHABLE = "urn:crowsnest:problem:unreachable";
 export const UNAUTHENTICATED = "urn:crowsnest:problem:unauthenticated";
 
-type ProblemBody = components["schemas"]["Problem"];
+type ProblemBody = Pick<ProblemDocument, "type" | "title" | "status"> & Partial<ProblemDocument>;
 
 export class Problem extends Error {
   readonly type: string;

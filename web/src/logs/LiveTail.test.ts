@@ -19,7 +19,7 @@ function answer(rows: LogRecord[], truncated = false): QueryAnswer {
   return {
     rows,
     truncated,
-    applied: { q: "*", start: "", end: "" },
+    applied: { q: "*", start: "", end: "", limit: 500, strategy_id: null },
     clamped: [],
     next_before: null,
     took_ms: 1,
