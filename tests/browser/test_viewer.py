@@ -415,6 +415,7 @@ def test_the_scope_of_a_strategy_cannot_be_left(open_page, site):
     scoped = [one for one in seen if one]
     assert len(scoped) > 8
     assert all(one.get("strategy_id") == ["ema_cross"] for one in scoped), scoped
+    expect(page.locator(".fill-diamond").first).to_be_visible()
     fixed = page.locator(".chip-fixed")
     expect(fixed).to_contain_text("ema_cross")
     expect(fixed.get_by_role("button")).to_have_count(0)

@@ -7,12 +7,14 @@ import { LevelMark } from "./Level";
 import { shortClockText, type Window, type Zone } from "./time";
 
 const HEIGHT_PX = 64;
-const AXIS_PX = 16;
+const AXIS_PX = 19;
 /** A shorter drag is a click. */
 const DRAG_PX = 4;
 
 interface HistogramProps {
   hits: HitsAnswer | undefined;
+  /** Buckets of fills, in the panel of a strategy. */
+  fills: readonly Bucket[] | null;
   window: Window | null;
   zone: Zone;
   gaps: readonly Gap[];
@@ -24,6 +26,13 @@ interface HistogramProps {
 const whole = new Intl.NumberFormat("en");
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 
+/** Half a label, which would be cut off at the edge. */
+const LABEL_PX = 24;
+
+function fits(x: number, width: number): boolean {
+  return x > LABEL_PX && x < width - LABEL_PX;
+}
+
 function bucketText(bucket: Bucket, stepMs: number, zone: Zone): string {
   const startMs = Date.parse(bucket.start);
   const counts = LEVELS.filter((level) => bucket.levels[level]).map(
@@ -32,7 +41,7 @@ function bucketText(bucket: Bucket, stepMs: number, zone: Zone): string {
   return `${shortClockText(startMs, zone)} – ${shortClockText(startMs + stepMs, zone)}: ${counts.join(", ") || "no records"}`;
 }
 
-export function Histogram({ hits, window: asked, zone, gaps, levels, onZoom, onLevel }: HistogramProps) {
+export function Histogram({ hits, fills, window: asked, zone, gaps, levels, onZoom, onLevel }: HistogramProps) {
   const box = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(900);
   const [cursor, setCursor] = useState<number | null>(null);
@@ -61,6 +70,8 @@ export function Histogram({ hits, window: asked, zone, gaps, levels, onZoom, onL
   );
   const counts = useMemo(() => countsOf(buckets), [buckets]);
   const total = LEVELS.reduce((sum, level) => sum + counts[level], 0);
+
+  const filled = fills?.reduce((sum, bucket) => sum + bucket.total, 0) ?? 0;
 
   function bucketAt(ms: number): number {
     return buckets.findIndex((bucket) => {
@@ -160,6 +171,14 @@ export function Histogram({ hits, window: asked, zone, gaps, levels, onZoom, onL
             </button>
           ))}
         </fieldset>
+        {fills && (
+          <span className="legend-fills">
+            <span className="fill-mark" aria-hidden="true">
+              ◆
+            </span>
+            <span className="number">{compact.format(filled)}</span> fills
+          </span>
+        )}
         <span className="histogram-caption" aria-live="polite">
           {caption}
         </span>
@@ -202,6 +221,16 @@ export function Histogram({ hits, window: asked, zone, gaps, levels, onZoom, onL
             />
           ))}
           {window &&
+            fills?.map((bucket) => {
+              const at = xOf(Date.parse(bucket.start) + stepMs / 2, window, width);
+              if (bucket.total === 0 || at < 0 || at > width) return null;
+              return (
+                <path key={bucket.start} className="fill-diamond" d={`M${at} ${HEIGHT_PX + 1}l3 3l-3 3l-3 -3z`}>
+                  <title>{`${whole.format(bucket.total)} fills`}</title>
+                </path>
+              );
+            })}
+          {window &&
             gaps.map((gap) => {
               const at = xOf(Date.parse(gap.time), window, width);
               if (at < 0 || at > width) return null;
@@ -219,9 +248,11 @@ export function Histogram({ hits, window: asked, zone, gaps, levels, onZoom, onL
             ticksOf(window, width, zone.offsetMs(window.endMs)).map((ms) => (
               <g key={ms} transform={`translate(${xOf(ms, window, width)} 0)`}>
                 <line className="tick" y1={HEIGHT_PX} y2={HEIGHT_PX + 4} />
-                <text className="tick-text" y={HEIGHT_PX + 14}>
-                  {shortClockText(ms, zone)}
-                </text>
+                {fits(xOf(ms, window, width), width) && (
+                  <text className="tick-text" y={HEIGHT_PX + 17}>
+                    {shortClockText(ms, zone)}
+                  </text>
+                )}
               </g>
             ))}
           <text className="scale-text" x="2" y="11">

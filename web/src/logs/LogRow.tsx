@@ -1,7 +1,7 @@
 // One line of the list. It is drawn once for as long as its item stays the same: a live tail only adds and removes lines.
 import { memo, type ReactNode } from "react";
 import { inlineFields, isNumeric } from "./columns";
-import { fieldText, type Item, type LostItem, levelOf, type RowItem, type SkippedItem } from "./items";
+import { FILL_ACTION, fieldText, type Item, type LostItem, levelOf, type RowItem, type SkippedItem } from "./items";
 import { LevelMark } from "./Level";
 import { clockText, type Zone } from "./time";
 
@@ -58,6 +58,11 @@ function RecordCells({ item, look }: { item: RowItem; look: RowLook }) {
         );
       })}
       <span role="gridcell" className="cell cell-message">
+        {record.action === FILL_ACTION && (
+          <span className="fill-mark" title="Fill">
+            ◆
+          </span>
+        )}
         <Highlighted text={message.slice(0, MESSAGE_CHARACTERS)} terms={look.terms} />
         {lines > 0 && <span className="more-lines">+{lines} lines</span>}
         {fields && <span className="inline-fields">{fields}</span>}

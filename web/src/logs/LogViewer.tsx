@@ -11,10 +11,10 @@ import { Drawer, type DrawerTab } from "./Drawer";
 import { Empty } from "./Empty";
 import { Facets, takesSeveral } from "./Facets";
 import { Histogram } from "./Histogram";
-import type { Item, RowItem } from "./items";
+import { FILL_ACTION, type Item, type RowItem } from "./items";
 import { type ListHandle, LogList } from "./LogList";
 import { LogSession } from "./LogSession";
-import { type Filter, PARAMETER_FIELDS, sameFilter, searchTerms, splitPipes } from "./logsql";
+import { type Filter, narrow, PARAMETER_FIELDS, sameFilter, searchTerms, splitPipes } from "./logsql";
 import { LiveControls, QueryInput } from "./QueryBar";
 import { RangeMenu } from "./RangeMenu";
 import { StatusBar } from "./StatusBar";
@@ -31,6 +31,7 @@ const FACET_VALUES = 12;
 const RECOUNT_MS = 10_000;
 /** Pages that are loaded to reach the record a link points at. */
 const LINK_PAGES = 20;
+const FILLS: Filter = { field: "action", value: FILL_ACTION, not: false };
 const ZONES = ["utc", "local", "America/New_York"];
 
 /** The numbers of a live page move on with the clock; those of a fixed range stand. */
@@ -128,6 +129,13 @@ export function LogViewer({ scope }: { scope: Scope | null }) {
     queryKey: ["hits", parameters],
     queryFn: ({ signal }) => countHits(parameters ?? {}, signal),
     enabled: ready,
+    placeholderData: keepPreviousData,
+  });
+  // Where a strategy traded, seen against where it complained.
+  const fills = useQuery({
+    queryKey: ["fills", parameters],
+    queryFn: ({ signal }) => countHits({ ...parameters, q: narrow(parameters?.q ?? "*", [FILLS]) }, signal),
+    enabled: ready && scope !== null && hits.isSuccess,
     placeholderData: keepPreviousData,
   });
   const fields = FACET_FIELDS.filter((field) => !(scope && field === "strategy_id")).join();
@@ -370,18 +378,13 @@ export function LogViewer({ scope }: { scope: Scope | null }) {
       />
       <Histogram
         hits={hits.data}
+        fills={scope ? (fills.data?.buckets ?? []) : null}
         window={window}
         zone={zone}
         gaps={state.gaps}
         levels={chosenLevels}
         onZoom={({ startMs, endMs }) => change({ start: rfc3339(startMs), end: rfc3339(endMs), live: false })}
         onLevel={(level) => toggleFacet("level", level)}
-      />
-      <Notices
-        state={state}
-        live={live}
-        onRun={() => setRuns((now) => now + 1)}
-        hasRows={stream.getState().length > 0}
       />
       <div className="panes">
         {preferences.sidebar && (
@@ -445,6 +448,13 @@ export function LogViewer({ scope }: { scope: Scope | null }) {
           />
         )}
       </div>
+      {/* Below the list: what is being read stays where it is. */}
+      <Notices
+        state={state}
+        live={live}
+        onRun={() => setRuns((now) => now + 1)}
+        hasRows={stream.getState().length > 0}
+      />
       <StatusBar session={session} live={live} paused={paused} />
       {toast && (
         <div className="toast" role="status">

@@ -4,7 +4,7 @@ import type { TailMode } from "./LiveTail";
 import type { LogSession } from "./LogSession";
 
 const MODES: Record<TailMode, string> = {
-  off: "",
+  off: "waiting",
   connecting: "waiting",
   streaming: "streaming",
   polling: "every 5 s",

@@ -36,6 +36,9 @@ export type Item = RowItem | SkippedItem | LostItem;
 export const LEVELS = ["CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG"] as const;
 export type Level = (typeof LEVELS)[number];
 
+/** What strategies give as `action` of a fill. */
+export const FILL_ACTION = "order_filled";
+
 export function levelOf(record: LogRecord): Level {
   const level = String(record.level ?? "").toUpperCase();
   if (level === "WARN") return "WARNING";
