@@ -15,7 +15,7 @@ export interface paths {
          * Page
          * @description A page of the audit log.
          */
-        get: operations["page_api_audit_get"];
+        get: operations["audit_page"];
         put?: never;
         post?: never;
         delete?: never;
@@ -37,7 +37,7 @@ export interface paths {
          * Login
          * @description Sign in; the answer sets the session cookie.
          */
-        post: operations["login_api_auth_login_post"];
+        post: operations["auth_login"];
         delete?: never;
         options?: never;
         head?: never;
@@ -57,7 +57,7 @@ export interface paths {
          * Logout
          * @description Sign out.
          */
-        post: operations["logout_api_auth_logout_post"];
+        post: operations["auth_logout"];
         delete?: never;
         options?: never;
         head?: never;
@@ -75,7 +75,7 @@ export interface paths {
          * Me
          * @description Who is signed in, and the CSRF token of the session.
          */
-        get: operations["me_api_auth_me_get"];
+        get: operations["auth_me"];
         put?: never;
         post?: never;
         delete?: never;
@@ -95,13 +95,13 @@ export interface paths {
          * Tokens
          * @description All tokens, without their secrets.
          */
-        get: operations["tokens_api_auth_tokens_get"];
+        get: operations["auth_tokens"];
         put?: never;
         /**
          * Make Token
          * @description A new token; its secret is shown only here.
          */
-        post: operations["make_token_api_auth_tokens_post"];
+        post: operations["auth_make_token"];
         delete?: never;
         options?: never;
         head?: never;
@@ -122,7 +122,7 @@ export interface paths {
          * Delete Token
          * @description Delete a token.
          */
-        delete: operations["delete_token_api_auth_tokens__token_id__delete"];
+        delete: operations["auth_delete_token"];
         options?: never;
         head?: never;
         patch?: never;
@@ -139,7 +139,7 @@ export interface paths {
          * Alive
          * @description The process answers. Whether the log store does is /api/logs/health.
          */
-        get: operations["_alive_api_health_get"];
+        get: operations["health_alive"];
         put?: never;
         post?: never;
         delete?: never;
@@ -159,7 +159,7 @@ export interface paths {
          * Context
          * @description Records around one, oldest first.
          */
-        get: operations["context_api_logs_context_get"];
+        get: operations["logs_context"];
         put?: never;
         post?: never;
         delete?: never;
@@ -179,7 +179,7 @@ export interface paths {
          * Export
          * @description Records of a range as a file, newest first. A file that breaks off is not complete: the connection is cut, too.
          */
-        get: operations["export_api_logs_export_get"];
+        get: operations["logs_export"];
         put?: never;
         post?: never;
         delete?: never;
@@ -199,7 +199,7 @@ export interface paths {
          * Facets
          * @description The most frequent values of fields.
          */
-        get: operations["facets_api_logs_facets_get"];
+        get: operations["logs_facets"];
         put?: never;
         post?: never;
         delete?: never;
@@ -219,7 +219,7 @@ export interface paths {
          * Health
          * @description Whether the log store answers. Who has signed in learns its version and the age of the newest record, too.
          */
-        get: operations["health_api_logs_health_get"];
+        get: operations["logs_health"];
         put?: never;
         post?: never;
         delete?: never;
@@ -239,7 +239,7 @@ export interface paths {
          * Hits
          * @description Records over time, by level.
          */
-        get: operations["hits_api_logs_hits_get"];
+        get: operations["logs_hits"];
         put?: never;
         post?: never;
         delete?: never;
@@ -259,7 +259,7 @@ export interface paths {
          * Loss
          * @description What trading processes lost before it reached the store, as they counted it.
          */
-        get: operations["loss_api_logs_loss_get"];
+        get: operations["logs_loss"];
         put?: never;
         post?: never;
         delete?: never;
@@ -279,7 +279,7 @@ export interface paths {
          * Query
          * @description Records that match, newest first.
          */
-        get: operations["query_api_logs_query_get"];
+        get: operations["logs_query"];
         put?: never;
         post?: never;
         delete?: never;
@@ -299,7 +299,7 @@ export interface paths {
          * Streams
          * @description Streams with the most records.
          */
-        get: operations["streams_api_logs_streams_get"];
+        get: operations["logs_streams"];
         put?: never;
         post?: never;
         delete?: never;
@@ -319,7 +319,7 @@ export interface paths {
          * Tail
          * @description Records as they arrive, as server-sent events.
          */
-        get: operations["tail_api_logs_tail_get"];
+        get: operations["logs_tail"];
         put?: never;
         post?: never;
         delete?: never;
@@ -339,7 +339,7 @@ export interface paths {
          * Schema
          * @description This description.
          */
-        get: operations["_schema_api_openapi_json_get"];
+        get: operations["health_schema"];
         put?: never;
         post?: never;
         delete?: never;
@@ -359,7 +359,7 @@ export interface paths {
          * Views
          * @description All of one's views, by name.
          */
-        get: operations["views_api_views_get"];
+        get: operations["views_views"];
         put?: never;
         post?: never;
         delete?: never;
@@ -380,13 +380,13 @@ export interface paths {
          * Put
          * @description Save a view, in place of one of that name.
          */
-        put: operations["put_api_views__name__put"];
+        put: operations["views_put"];
         post?: never;
         /**
          * Delete
          * @description Delete a view.
          */
-        delete: operations["delete_api_views__name__delete"];
+        delete: operations["views_delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -825,7 +825,7 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
-    page_api_audit_get: {
+    audit_page: {
         parameters: {
             query?: {
                 /** @description `next` of the page before */
@@ -876,7 +876,7 @@ export interface operations {
             };
         };
     };
-    login_api_auth_login_post: {
+    auth_login: {
         parameters: {
             query?: never;
             header?: never;
@@ -954,7 +954,7 @@ export interface operations {
             };
         };
     };
-    logout_api_auth_logout_post: {
+    auth_logout: {
         parameters: {
             query?: never;
             header?: never;
@@ -990,7 +990,7 @@ export interface operations {
             };
         };
     };
-    me_api_auth_me_get: {
+    auth_me: {
         parameters: {
             query?: never;
             header?: never;
@@ -1019,7 +1019,7 @@ export interface operations {
             };
         };
     };
-    tokens_api_auth_tokens_get: {
+    auth_tokens: {
         parameters: {
             query?: never;
             header?: never;
@@ -1057,7 +1057,7 @@ export interface operations {
             };
         };
     };
-    make_token_api_auth_tokens_post: {
+    auth_make_token: {
         parameters: {
             query?: never;
             header?: never;
@@ -1135,7 +1135,7 @@ export interface operations {
             };
         };
     };
-    delete_token_api_auth_tokens__token_id__delete: {
+    auth_delete_token: {
         parameters: {
             query?: never;
             header?: never;
@@ -1191,7 +1191,7 @@ export interface operations {
             };
         };
     };
-    _alive_api_health_get: {
+    health_alive: {
         parameters: {
             query?: never;
             header?: never;
@@ -1211,7 +1211,7 @@ export interface operations {
             };
         };
     };
-    context_api_logs_context_get: {
+    logs_context: {
         parameters: {
             query: {
                 time: string;
@@ -1312,7 +1312,7 @@ export interface operations {
             };
         };
     };
-    export_api_logs_export_get: {
+    logs_export: {
         parameters: {
             query?: {
                 /** @description LogsQL: a filter, and pipes of those allowed */
@@ -1412,7 +1412,7 @@ export interface operations {
             };
         };
     };
-    facets_api_logs_facets_get: {
+    logs_facets: {
         parameters: {
             query?: {
                 /** @description LogsQL: a filter, and pipes of those allowed */
@@ -1509,7 +1509,7 @@ export interface operations {
             };
         };
     };
-    health_api_logs_health_get: {
+    logs_health: {
         parameters: {
             query?: never;
             header?: never;
@@ -1538,7 +1538,7 @@ export interface operations {
             };
         };
     };
-    hits_api_logs_hits_get: {
+    logs_hits: {
         parameters: {
             query?: {
                 /** @description LogsQL: a filter, and pipes of those allowed */
@@ -1633,7 +1633,7 @@ export interface operations {
             };
         };
     };
-    loss_api_logs_loss_get: {
+    logs_loss: {
         parameters: {
             query?: {
                 start?: string | null;
@@ -1720,7 +1720,7 @@ export interface operations {
             };
         };
     };
-    query_api_logs_query_get: {
+    logs_query: {
         parameters: {
             query?: {
                 /** @description LogsQL: a filter, and pipes of those allowed */
@@ -1818,7 +1818,7 @@ export interface operations {
             };
         };
     };
-    streams_api_logs_streams_get: {
+    logs_streams: {
         parameters: {
             query?: {
                 /** @description LogsQL: a filter, and pipes of those allowed */
@@ -1913,7 +1913,7 @@ export interface operations {
             };
         };
     };
-    tail_api_logs_tail_get: {
+    logs_tail: {
         parameters: {
             query?: {
                 /** @description LogsQL: a filter, and pipes of those allowed */
@@ -2009,7 +2009,7 @@ export interface operations {
             };
         };
     };
-    _schema_api_openapi_json_get: {
+    health_schema: {
         parameters: {
             query?: never;
             header?: never;
@@ -2024,12 +2024,14 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": {
+                        [key: string]: unknown;
+                    };
                 };
             };
         };
     };
-    views_api_views_get: {
+    views_views: {
         parameters: {
             query?: never;
             header?: never;
@@ -2058,7 +2060,7 @@ export interface operations {
             };
         };
     };
-    put_api_views__name__put: {
+    views_put: {
         parameters: {
             query?: never;
             header?: never;
@@ -2138,7 +2140,7 @@ export interface operations {
             };
         };
     };
-    delete_api_views__name__delete: {
+    views_delete: {
         parameters: {
             query?: never;
             header?: never;
