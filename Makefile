@@ -126,6 +126,5 @@ web-check: web/node_modules/.package-lock.json web/openapi/node_modules/.package
 web-test: web-build ## log viewer in Chromium: what people do, axe in both themes, figures
 	@$(PYTHON) -m pytest tests/browser
 
-web-types: web/openapi/node_modules/.package-lock.json ## log viewer: types of the API from its OpenAPI description
-	@$(PYTHON) -m crowsnest.api openapi --output web/openapi/openapi.json
+web-types: web/openapi/node_modules/.package-lock.json ## log viewer: types of the API from its OpenAPI description (`make docs`)
 	@cd web/openapi && npm run --silent types

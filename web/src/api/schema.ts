@@ -1,5 +1,5 @@
-// The boundary to the API: what the viewer calls the shapes that openapi/openapi.json describes. `generated.ts` is written
-// from that file by `make web-types`; nothing else in web/ imports it.
+// The boundary to the API: what the viewer calls the shapes that its OpenAPI description has. `generated.ts` is written from
+// that by `make web-types`; nothing else in web/ imports it.
 import type { components } from "./generated";
 
 export type { paths } from "./generated";
