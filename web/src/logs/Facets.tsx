@@ -3,7 +3,6 @@ import type { Facet } from "../api/client";
 import { columnLabel } from "./columns";
 import { levelOf } from "./items";
 import { LevelMark } from "./Level";
-import { isParameterField } from "./logsql";
 import type { Search } from "./search";
 
 interface FacetsProps {
@@ -71,9 +70,4 @@ export function Facets({ facets, failed, search, fixed, onToggle }: FacetsProps)
       {!facets && <p className="muted facet-more">{failed ? "Counts cannot be had at the moment." : "Counting …"}</p>}
     </aside>
   );
-}
-
-/** Whether several values of a field may be chosen at once: the API joins them by "or". */
-export function takesSeveral(field: string): boolean {
-  return isParameterField(field);
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { decodeFilter, encodeFilter, filterText, narrow, searchTerms, splitPipes } from "./logsql";
+import { decodeFilter, encodeFilter, filterText, narrow, searchTerms, splitPipes, toggled } from "./logsql";
 
 const component = { field: "component", value: "EMA", not: false };
 
@@ -48,4 +48,16 @@ test("a filter survives the URL", () => {
     expect(decodeFilter(encodeFilter(filter))).toEqual(filter);
   }
   expect(decodeFilter("nonsense")).toBeNull();
+});
+
+test("levels add up, components take each other's place, and a second click takes a filter away", () => {
+  const is = (field: string, value: string, not = false) => ({ field, value, not });
+  const both = toggled([is("level", "ERROR")], is("level", "WARNING"));
+  expect(both).toEqual([is("level", "ERROR"), is("level", "WARNING")]);
+  expect(toggled(both, is("level", "ERROR"))).toEqual([is("level", "WARNING")]);
+  expect(toggled([is("component", "A"), is("component", "B", true)], is("component", "C"))).toEqual([
+    is("component", "B", true),
+    is("component", "C"),
+  ]);
+  expect(toggled([is("component", "A")], is("component", "A", true))).toEqual([is("component", "A", true)]);
 });

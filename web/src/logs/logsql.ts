@@ -83,3 +83,11 @@ export function decodeFilter(text: string): Filter | null {
 export function sameFilter(a: Filter, b: Filter): boolean {
   return a.field === b.field && a.value === b.value && a.not === b.not;
 }
+
+/** Filters with one more, or without it. Values of a field that the API joins by "or" add up; of others the newest counts. */
+export function toggled(filters: readonly Filter[], filter: Filter): Filter[] {
+  if (filters.some((one) => sameFilter(one, filter))) return filters.filter((one) => !sameFilter(one, filter));
+  const others = filters.filter((one) => one.field !== filter.field || one.value !== filter.value);
+  if (filter.not || isParameterField(filter.field)) return [...others, filter];
+  return [...others.filter((one) => one.field !== filter.field || one.not), filter];
+}

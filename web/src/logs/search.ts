@@ -96,7 +96,7 @@ export function scoped(search: Search, scope: Scope | null): Search {
 }
 
 /** What the API is asked for a search within an absolute window. */
-export function parametersOf(search: Search, window: Window): LogParameters {
+export function parametersOf(search: Pick<Search, "q" | "strategyId" | "filters">, window: Window): LogParameters {
   const parameters: LogParameters = {
     q: narrow(search.q, search.filters),
     start: rfc3339(window.startMs),
