@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.browser.support import CHROMIUM, DIST, PATIENCE_MS, VIEWPORT, Site, row_texts
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="the viewer in a browser: playwright is not installed")
+from tests.browser.support import CHROMIUM, DIST, NO_PLAYWRIGHT, PATIENCE_MS, VIEWPORT, Site, row_texts
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason=NO_PLAYWRIGHT)
     if not CHROMIUM:
         pytest.skip("the viewer in a browser: no Chromium on this machine (Debian: chromium)")
     with sync_api.sync_playwright() as playwright:

@@ -19,6 +19,7 @@ PROJECT_ROOT = FOLDER.parents[1]
 DIST = PROJECT_ROOT / "web" / "dist"
 AXE = PROJECT_ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 CHROMIUM = os.environ.get("CROWSNEST_CHROMIUM") or shutil.which("chromium")
+NO_PLAYWRIGHT = "the viewer in a browser: playwright is not installed"
 VIEWPORT = {"width": 1440, "height": 900}
 PATIENCE_MS = 8_000
 

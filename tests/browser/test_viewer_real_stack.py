@@ -19,9 +19,10 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import expect
 
-from tests.browser.support import VIEWPORT, eventually, row_texts, rows
+from tests.browser.support import NO_PLAYWRIGHT, VIEWPORT, eventually, row_texts, rows
+
+expect = pytest.importorskip("playwright.sync_api", reason=NO_PLAYWRIGHT).expect
 
 PREFIX = "CROWSNEST_VIEWER_"
 VISIBLE_MS = 15_000
