@@ -88,6 +88,15 @@ test("it goes on where the query ended, and takes what comes", async () => {
   expect(keys()).toEqual(["b:4", "b:3", "b:2", "b:1"]);
 });
 
+test("with nothing found yet it looks back, as the store shows records late", async () => {
+  stream.reset([]);
+  tails.push(async () => tailAnswer().response);
+  tail.start({});
+  await settle();
+  expect(fetched.mock.calls[0]?.[1].headers["Last-Event-ID"]).toBe("2026-01-21T22:00:00.000000000Z");
+  expect(api.queryLogs.mock.lastCall?.[0]).toMatchObject({ start: "2026-01-21T22:00:00.000Z" });
+});
+
 test("what arrived before the tail was open is fetched once it is", async () => {
   tails.push(async () => tailAnswer().response);
   api.queryLogs.mockResolvedValue(answer([record(3), record(2)]));

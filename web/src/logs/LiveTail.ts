@@ -7,6 +7,8 @@ import { exactly, type Instant, parseInstant, rfc3339 } from "./time";
 export const POLL_MS = 5_000;
 /** A poll looks back this far, for records that reached the store late. Known ones are told apart by their key. */
 const OVERLAP_MS = 5_000;
+/** How far back a tail begins when nothing was found yet: the store shows a record a second or more after it was made. */
+const FIRST_LOOK_BACK_MS = 60_000;
 const POLL_ROWS = 500;
 /** Heartbeats come every 15 s; a tail that is silent for longer than two of them is dead. */
 const SILENCE_MS = 35_000;
@@ -81,7 +83,7 @@ export class LiveTail {
     const silence = new AbortController();
     let alarm = setTimeout(() => silence.abort(), SILENCE_MS);
     const signal = AbortSignal.any([stop, silence.signal]);
-    const newest = this.#sink.newest();
+    const newest = this.#sink.newest() ?? { ms: Date.now() - FIRST_LOOK_BACK_MS, sub: 0 };
     try {
       const response = await open(filters, newest, signal);
       const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
@@ -125,7 +127,7 @@ export class LiveTail {
 
   async #poll(filters: LogParameters, begun: Date, stop: AbortSignal, live = true): Promise<void> {
     const newest = this.#sink.newest();
-    const startMs = (newest?.ms ?? begun.getTime()) - OVERLAP_MS;
+    const startMs = newest ? newest.ms - OVERLAP_MS : begun.getTime() - FIRST_LOOK_BACK_MS;
     const end = rfc3339(Date.now() + 1_000);
     const answer = await queryLogs({ ...filters, start: rfc3339(startMs), end, limit: POLL_ROWS }, stop);
     if (stop.aborted) return;
@@ -160,9 +162,8 @@ export class LiveTail {
   }
 }
 
-async function open(filters: LogParameters, newest: Instant | null, signal: AbortSignal): Promise<Response> {
-  const headers: Record<string, string> = { Accept: "text/event-stream" };
-  if (newest) headers["Last-Event-ID"] = exactly(newest);
+async function open(filters: LogParameters, newest: Instant, signal: AbortSignal): Promise<Response> {
+  const headers = { Accept: "text/event-stream", "Last-Event-ID": exactly(newest) };
   const response = await fetch(`/api/logs/tail?${queryString({ ...filters })}`, {
     headers,
     signal,
