@@ -28,6 +28,9 @@ PREFIX = "CROWSNEST_VIEWER_"
 VISIBLE_MS = 15_000
 """A loaded machine, a store that shows a record after a second, and a tail that looks once a second."""
 
+LIVE_MS = 60_000
+"""A tail may be refused until the API has noticed that those of the tests before are gone."""
+
 pytestmark = pytest.mark.skipif(PREFIX + "URL" not in os.environ, reason=f"the viewer on a real stack: {PREFIX}URL is not set")
 
 
@@ -118,7 +121,7 @@ def shown(page: Any, stack: Stack, word: str, count: int, path: str = "/logs") -
 def test_records_are_found_and_arrive_while_looking(page, stack, word):
     stack.insert(*(f"{word} before {index}" for index in range(3)))
     shown(page, stack, word, 3)
-    page.locator(".live-streaming").wait_for()
+    page.locator(".live-streaming").wait_for(timeout=LIVE_MS)
     stack.insert(f"{word} after")
     eventually(lambda: f"{word} after" in row_texts(page)[0], VISIBLE_MS / 1000)
     stack.insert("something else")
@@ -183,7 +186,7 @@ def test_the_scope_of_a_strategy_cannot_be_left(page, stack, word):
 def test_a_store_that_stops_and_comes_back(page, stack, word):
     stack.insert(word)
     shown(page, stack, word, 1)
-    page.locator(".live-streaming").wait_for()
+    page.locator(".live-streaming").wait_for(timeout=LIVE_MS)
     subprocess.run(["docker", "stop", stack.store_container], check=True, capture_output=True, timeout=60)
     try:
         page.keyboard.press("r")

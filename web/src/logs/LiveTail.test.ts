@@ -174,6 +174,17 @@ test("a query that cannot be followed is told of, and not tried again", async ()
   expect(reports.at(-1)).toMatchObject({ mode: "failing", problem: { hint: "wait" } });
 });
 
+test("a tail that broke is opened again at the next poll", async () => {
+  const served = tailAnswer();
+  tails.push(async () => served.response);
+  tail.start({});
+  await settle();
+  tails.push(async () => tailAnswer().response);
+  served.say("problem", { type: "urn:crowsnest:problem:store-unavailable", title: "away", status: 503 });
+  await vi.advanceTimersByTimeAsync(POLL_MS + 100);
+  expect(modes().slice(-2)).toEqual(["polling", "streaming"]);
+});
+
 test("a problem within the stream counts like a refusal", async () => {
   const served = tailAnswer();
   tails.push(async () => served.response);

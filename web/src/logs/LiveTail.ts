@@ -12,8 +12,8 @@ const FIRST_LOOK_BACK_MS = 60_000;
 const POLL_ROWS = 500;
 /** Heartbeats come every 15 s; a tail that is silent for longer than two of them is dead. */
 const SILENCE_MS = 35_000;
-/** How often a tail is tried again while polling. */
-const RETRY_TAIL_MS = 30_000;
+/** How soon a tail that was refused is tried again; one that broke, at the next poll. */
+const RETRY_REFUSED_MS = 15_000;
 
 export type TailMode = "off" | "connecting" | "streaming" | "polling" | "failing";
 
@@ -71,7 +71,7 @@ export class LiveTail {
         const problem = asProblem(error);
         if (problem.status === 401) return sessionExpired();
         if (!problem.passes) return this.#report({ mode: "failing", problem });
-        await this.#pollFor(filters, begun, RETRY_TAIL_MS, problem, stop);
+        await this.#pollFor(filters, begun, this.#opened ? POLL_MS : RETRY_REFUSED_MS, problem, stop);
         fresh = false;
       }
       begun = new Date();
@@ -84,8 +84,10 @@ export class LiveTail {
     let alarm = setTimeout(() => silence.abort(), SILENCE_MS);
     const signal = AbortSignal.any([stop, silence.signal]);
     const newest = this.#sink.newest() ?? { ms: Date.now() - FIRST_LOOK_BACK_MS, sub: 0 };
+    this.#opened = false;
     try {
       const response = await open(filters, newest, signal);
+      this.#opened = true;
       const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
       if (!reader) throw unreachable();
       this.#report({ mode: "streaming", problem: null });
@@ -107,6 +109,7 @@ export class LiveTail {
   }
 
   #skipped: number | null = 0;
+  #opened = false;
 
   #take(event: ServerEvent): void {
     if (event.event === "records") {
