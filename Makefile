@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 BEGUN := $(shell date +%s)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up down purge status drift preview logs images lock test test-tools check unit contract molecule molecule-quick stack vm vm-where-quick vm-lynis delivery bench pythons docs clean-room
+.PHONY: help venv up down purge status drift preview logs images lock test test-tools check unit contract molecule molecule-quick stack vm vm-where-quick vm-lynis delivery bench pythons docs clean-room web-build web-check web-test web-types
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -113,3 +113,20 @@ pythons: venv ## the library's tests on other Python versions: PYTHONS="python3.
 
 clean-room: venv ## `make up` from a fresh clone on a bare Debian 12, in a container
 	@tests/clean_room.sh
+
+# npm writes this file last, so it tells whether what is installed is what is locked.
+web/node_modules/.package-lock.json web/openapi/node_modules/.package-lock.json: %/node_modules/.package-lock.json: %/package-lock.json
+	@cd $* && npm ci && touch node_modules/.package-lock.json
+
+web-build: web/node_modules/.package-lock.json ## build the log viewer into web/dist (Node 20.19 or newer)
+	@cd web && npm run --silent build
+
+web-check: web/node_modules/.package-lock.json web/openapi/node_modules/.package-lock.json ## log viewer: lint, types, unit tests, size
+	@cd web/openapi && npm run --silent check
+	@cd web && npm run --silent check
+
+web-test: web-build ## log viewer in Chromium: what people do, axe in both themes, figures
+	@$(PYTHON) -m pytest tests/browser
+
+web-types: web/openapi/node_modules/.package-lock.json ## log viewer: types of the API from its OpenAPI description (`make docs`)
+	@cd web/openapi && npm run --silent types

@@ -1,0 +1,64 @@
+// The frame: who is logged in decides whether there is a login page or the viewer; the path decides which page.
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useEffect } from "react";
+import { onSessionExpired, type Session, whoAmI } from "./api/client";
+import { asProblem } from "./api/problem";
+import { usePath } from "./location";
+import { LoginPage } from "./pages/LoginPage";
+import { LogsPage } from "./pages/LogsPage";
+import { NotFoundPage } from "./pages/NotFoundPage";
+import { StrategiesPage } from "./pages/StrategiesPage";
+import { StrategyPage } from "./pages/StrategyPage";
+import { SessionContext } from "./session";
+import { ProblemPanel } from "./ui/ProblemPanel";
+import { TopBar } from "./ui/TopBar";
+
+const SESSION_KEY = ["session"];
+
+function Page({ path }: { path: string }) {
+  if (path === "/" || path === "/logs") return <LogsPage />;
+  if (path === "/strategies") return <StrategiesPage />;
+  const strategy = /^\/strategies\/([^/]+)\/?$/.exec(path)?.[1];
+  if (strategy) return <StrategyPage strategyId={decodeURIComponent(strategy)} key={strategy} />;
+  return <NotFoundPage />;
+}
+
+export function App() {
+  const path = usePath();
+  const queries = useQueryClient();
+  const session = useQuery({
+    queryKey: SESSION_KEY,
+    queryFn: ({ signal }) => whoAmI(signal),
+    staleTime: Number.POSITIVE_INFINITY,
+    refetchInterval: (query) => (query.state.status === "error" ? 3_000 : false),
+    retry: false,
+  });
+
+  useEffect(
+    () =>
+      onSessionExpired(() => {
+        queries.setQueryData(SESSION_KEY, null);
+        // Another person may log in next: nothing of this one's stays.
+        queries.removeQueries({ predicate: (query) => query.queryKey[0] !== SESSION_KEY[0] });
+      }),
+    [queries],
+  );
+
+  if (session.isPending) return <div className="boot" aria-busy="true" />;
+  if (session.isError) {
+    return (
+      <main className="boot">
+        <ProblemPanel problem={asProblem(session.error)} onRetry={() => void session.refetch()} />
+      </main>
+    );
+  }
+  if (!session.data) return <LoginPage onLogin={(who: Session) => queries.setQueryData(SESSION_KEY, who)} />;
+  return (
+    <SessionContext value={session.data}>
+      <div className="app">
+        <TopBar path={path} />
+        <Page path={path} />
+      </div>
+    </SessionContext>
+  );
+}
