@@ -102,9 +102,10 @@ bench: test-tools ## cost of log calls, metrics and alerts as ratios on this mac
 	@$(PYTHON) -m tests.bench.bench_metrics
 	@$(PYTHON) -m tests.bench.bench_alerts
 
-docs: venv ## write what is derived: README of each role, the control matrix, the collectors' rules
+docs: venv ## write what is derived: README of each role, the control matrix, the collectors' rules, alerts
 	@$(PYTHON) scripts/role_docs.py
 	@$(PYTHON) -m scripts.collector_files
+	@$(PYTHON) -m scripts.rules
 
 pythons: venv ## the library's tests on other Python versions: PYTHONS="python3.12 /path/to/python3.13"
 	@scripts/test_pythons.sh $(PYTHONS)
