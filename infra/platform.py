@@ -15,12 +15,13 @@ from infra.daemon import Daemon
 from infra.host import Host
 from infra.network import declare_networks
 from infra.pipelines.logs import LogsPipeline
+from infra.pipelines.metrics import MetricsPipeline
 from infra.pipelines.trading import TradingPipeline
 from infra.settings import CONFIG_KEY, PROJECT, Settings
 from supply import images
 
 DAEMON_OUTPUT = "daemon_id"
-PIPELINES = {"logs": LogsPipeline, "trading": TradingPipeline}
+PIPELINES = {"logs": LogsPipeline, "trading": TradingPipeline, "metrics": MetricsPipeline}
 
 
 def settings_of_running_stack() -> Settings:
