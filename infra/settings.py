@@ -17,6 +17,8 @@ from infra import scraping
 from infra.catalogue import PROJECT_ROOT, Component, Model, Paths, PublishedPort, catalogue
 
 PROJECT = "crowsnest"
+# As whom the exporters log in at the databases.
+MONITOR = f"{PROJECT}_monitor"
 CONFIG_KEY = f"{PROJECT}:stack"
 LOOPBACK = "127.0.0.1"
 
@@ -285,6 +287,7 @@ class Settings(Model):
             "urls": self.urls,
             "containers": self._brought(),
             "metrics": self._metrics(),
+            "monitor": MONITOR,
             "components": [
                 {
                     "name": component.name,

@@ -6,19 +6,17 @@ cd "$(dirname "$0")/.."
 if ! docker version >/dev/null 2>&1 || ! command -v mmdebstrap >/dev/null; then
     .venv/bin/ansible-playbook playbooks/docker.yml -e stack=full -e supply=packages
 fi
+.venv/bin/python -m supply checkers > /dev/null
 missing=""
-for package in docker-registry busybox-static git prometheus prometheus-alertmanager; do
+for package in docker-registry busybox-static git; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"
 done
 [ -z "$missing" ] && exit 0
 [ "$(id -u)" = 0 ] || { echo "test tools: install$missing first" >&2; exit 1; }
 echo "test tools: installing$missing"
-# The tests start what they need on loopback; the packages' services would listen on every interface. RUNLEVEL keeps a machine
-# without systemd from starting them.
+# The tests start a registry of their own on loopback; the package's service would listen on every interface.
 mkdir -p /etc/systemd/system
-for service in docker-registry prometheus prometheus-alertmanager; do
-    ln -sf /dev/null "/etc/systemd/system/$service.service"
-done
+ln -sf /dev/null /etc/systemd/system/docker-registry.service
 apt-get update -qq
 # shellcheck disable=SC2086  # a list on purpose
-RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null

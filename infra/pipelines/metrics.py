@@ -10,15 +10,13 @@ from infra.catalogue import Component, catalogue
 from infra.host import Host
 from infra.pipelines.logs import COLLECTOR_COMMANDS
 from infra.service import SECRETS_FOLDER, Service
-from infra.settings import PROJECT, Metrics, Settings
+from infra.settings import MONITOR, PROJECT, Metrics, Settings
 
 # A query that takes longer, or is one too many, must not take the memory that scraping needs.
 QUERY_SECONDS = 30
 CONCURRENT_QUERIES = 8
 # How long Alertmanager knows what it has notified: longer than any repetition.
 NOTIFICATIONS_KEPT = "120h"
-# Names under which the exporters log in; the roles `redis` and `postgresql_monitor` make them.
-MONITOR = f"{PROJECT}_monitor"
 # How a container reaches a process on this machine.
 HOST_ALIAS = {"host.docker.internal": "host-gateway"}
 # Of a container's own file systems and network devices nobody wants to know.

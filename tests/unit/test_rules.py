@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from crowsnest.alerts.thresholds import THRESHOLDS
 from crowsnest.metrics._tables import PLANES, TRADING, TRADING_OURS
 from scripts import rules
 from scripts.rules import Alert, Bound
+from tests import checkers
 from tests.figures import figure
 
 ALERTS = rules.alerts()
@@ -25,10 +25,7 @@ FOREIGN = re.compile(r"(?:alertmanager|container|crowsnest|node|pg|probe|prometh
 
 
 def promtool(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    assert shutil.which("promtool"), "promtool is missing: run `make test-tools`, or install Debian's package prometheus"
-    return subprocess.run(
-        ["promtool", *arguments], cwd=folder, capture_output=True, text=True, timeout=300, check=False
-    )  # fmt: skip
+    return checkers.run("promtool", *arguments, cwd=folder)
 
 
 def test_files_are_what_the_tables_say():
