@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 BEGUN := $(shell date +%s)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up down purge status drift preview logs images lock test test-tools check unit contract molecule molecule-quick stack vm vm-where-quick vm-lynis delivery bench pythons docs clean-room
+.PHONY: help venv up down purge status drift preview logs images lock test test-tools check unit contract molecule molecule-quick stack vm vm-where-quick vm-lynis delivery bench pythons docs clean-room drill
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -96,6 +96,9 @@ vm-lynis: test-tools ## Lynis on a hardened virtual machine: version, index, and
 
 delivery: test-tools ## what the container way loses and repeats, by event, at full length: about 40 minutes
 	@CROWSNEST_DELIVERY=full $(PYTHON) -m pytest -v tests/e2e/test_delivery.py
+
+drill: test-tools ## make an alert happen and see it arrive: ALERT=name, or all of them
+	@$(PYTHON) -m scripts.drill $(ALERT)
 
 bench: test-tools ## cost of log calls, metrics and alerts as ratios on this machine
 	@$(PYTHON) -m tests.bench.bench_logs cost

@@ -34,7 +34,7 @@ from infra.settings import Settings
 COMPONENT = "rehearsal"
 # The conditions last, and the groups wait, this long and no longer.
 LONGEST_WAIT_SECONDS = 2
-SCRAPE_SECONDS = 1
+SCRAPE_SECONDS = 2
 PATIENCE_SECONDS = 60
 
 
