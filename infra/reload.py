@@ -27,7 +27,9 @@ class ReloadError(RuntimeError):
 
 
 def pending(client: docker.DockerClient, settings: Settings) -> list[Component]:
-    """Running components whose configuration was changed since they read it."""
+    """Running components whose configuration was changed since they read it; those of another machine cannot be asked."""
+    if settings.docker_host.startswith("ssh://"):
+        return []
     return [one for one in settings.components if one.reload and _is_newer(client, settings, one)]
 
 

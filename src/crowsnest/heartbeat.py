@@ -26,8 +26,10 @@ from crowsnest.alerts import AlertManager, AlertSeverity
 
 WATCHDOG = "Watchdog"
 TOKEN_VARIABLE = "HEARTBEAT_TOKEN_FILE"  # noqa: S105 - the name of a variable
-# Two beats missed, and the time of a third to arrive.
-DEFAULT_MAX_AGE_SECONDS = 840.0
+# Two beats of five minutes and some jitter. When Prometheus dies, Alertmanager goes on with what it was told last for four
+# minutes; then this, and a look (a twentieth of it): within 15 minutes in the worst case.
+DEFAULT_MAX_AGE_SECONDS = 620.0
+ALERTMANAGER_GOES_ON_SECONDS = 240.0
 DEFAULT_REPEAT_SECONDS = 3600.0
 # A message of Alertmanager with one alert has about 1 kB.
 MAX_BODY_BYTES = 65_536

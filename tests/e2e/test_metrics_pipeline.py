@@ -5,21 +5,27 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import json
 import os
 import re
+import subprocess
+import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import docker
 import pytest
 import yaml
 
 from crowsnest.metrics._tables import PLANES, TRADING, TRADING_OURS
-from infra.catalogue import catalogue
+from infra.catalogue import PROJECT_ROOT, catalogue
 from scripts import rules
 from tests import checkers
+from tests.alert_sink import AlertSink
 from tests.e2e.conftest import StackUnderTest
-from tests.e2e.rehearsal import COMPONENT, CONDITIONS, TREE, Rehearsal, rehearsal
+from tests.e2e.rehearsal import COMPONENT, CONDITIONS, TREE, Rehearsal, gateway, rehearsal
 from tests.figures import figure
 
 pytestmark = [pytest.mark.docker, pytest.mark.stack]
@@ -254,6 +260,49 @@ def test_an_alert_that_began_while_alertmanager_was_away_is_delivered_once(it: R
         figure("Alertmanager away during an alert: delivered after its return, messages", f"{arrived:.1f} s, {len(messages)}")
     finally:
         it.process.well()
+
+
+@pytest.mark.timeout(300)
+def test_a_heartbeat_that_stays_away_is_noticed_from_outside(made: StackUnderTest, it: Rehearsal, tmp_path: Path) -> None:
+    """Time compressed: 8 s stand for the ten minutes, 2 s for the five between beats."""
+    token, longest = "token-of-the-rehearsal", 8
+    (tmp_path / "token").write_text(token)
+    file = made.folder / "config" / made.settings.name_prefix / "alertmanager/receivers/heartbeat"
+    before = file.read_text()
+    with AlertSink() as sink:
+        own = {"HEARTBEAT_TOKEN_FILE": str(tmp_path / "token"), "SLACK_WEBHOOK_URL": sink.slack_url}
+        words = ["--host", gateway(it.client), "--port", "0", "--max-age-seconds", str(longest)]
+        program = subprocess.Popen(
+            [sys.executable, "-m", "crowsnest", "heartbeat", *words],
+            env={**os.environ, "PYTHONPATH": "src", **own}, cwd=PROJECT_ROOT, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            assert program.stderr
+            found = re.search(r"http://\S+:\d+", program.stderr.readline())
+            assert found
+            file.write_text(f"{found[0]}/{token}")
+
+            def heard() -> dict[str, float]:
+                with urllib.request.urlopen(f"{found[0]}/health", timeout=5) as answer:
+                    return dict(json.load(answer)["ages_seconds"])
+
+            it.until(lambda: heard()[made.settings.name_prefix] < longest, "a heartbeat")
+            time.sleep(longest)
+            assert not sink.texts
+            it.container("alertmanager").kill()
+            begun = time.monotonic()
+            sink.wait(1, 60)
+            noticed = time.monotonic() - begun
+            assert f"Heartbeat of {made.settings.name_prefix} is missing" in sink.texts[0]
+            it.container("alertmanager").start()
+            sink.wait(2, 90)
+            assert "is back" in sink.texts[1]
+            figure(f"heartbeat missing, noticed from outside (bound {longest} s, time compressed)", f"{noticed:.1f} s")
+        finally:
+            file.write_text(before)
+            program.terminate()
+            program.wait(15)
+            program.stderr.close()
 
 
 def test_the_database_role_of_the_exporter_reads_statistics_only(it: Rehearsal) -> None:

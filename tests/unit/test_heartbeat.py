@@ -15,8 +15,16 @@ from pathlib import Path
 
 import pytest
 
+from crowsnest.__main__ import main
 from crowsnest.alerts import AlertSeverity
-from crowsnest.heartbeat import DEFAULT_MAX_AGE_SECONDS, LOOKS, MAX_SOURCES, HeartbeatMonitor, sources_of
+from crowsnest.heartbeat import (
+    ALERTMANAGER_GOES_ON_SECONDS,
+    DEFAULT_MAX_AGE_SECONDS,
+    LOOKS,
+    MAX_SOURCES,
+    HeartbeatMonitor,
+    sources_of,
+)
 from tests.alert_sink import AlertSink
 
 SRC = Path(__file__).parents[2] / "src"
@@ -59,7 +67,9 @@ def test_beats_in_time_are_silent(monitor, told, now):
     assert told.messages == []
 
 
-def test_silence_is_told_within_fifteen_minutes_of_the_last_beat(monitor, told, now):
+def test_silence_is_told_within_fifteen_minutes_of_the_end_of_prometheus(told, now):
+    monitor = HeartbeatMonitor(told, clock=lambda: now[0])
+    now[0] = ALERTMANAGER_GOES_ON_SECONDS  # its last beat comes as late as that
     monitor.beat("prod")
     while not monitor.look():
         now[0] += DEFAULT_MAX_AGE_SECONDS / LOOKS
@@ -191,3 +201,9 @@ def test_without_a_usable_token_it_says_what_to_do(tmp_path, content):
     assert done.returncode == 2
     assert "HEARTBEAT_TOKEN_FILE" in done.stderr
     assert content is None or content not in done.stderr.replace(str(tmp_path), "")
+
+
+@pytest.mark.parametrize("words", [[], ["heartbeet"]])
+def test_an_unknown_command_gets_the_list(words, capsys):
+    assert main(words) == 2
+    assert "heartbeat" in capsys.readouterr().err
