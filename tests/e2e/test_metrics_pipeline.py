@@ -71,7 +71,7 @@ def test_every_target_is_up_and_every_component_answers_its_probe(it: Rehearsal)
     assert set(probed) == {component.name for component in it.settings.components} - {"blackbox-exporter"}
     assert set(probed.values()) == {"1"}, probed
     figure("targets up / targets", f"{len(up)} / {len(up)}")
-    assert it.value("redis_up") == it.value("pg_up") == 1
+    it.until(lambda: it.value("redis_up") == it.value("pg_up") == 1, "both databases are seen")
 
 
 @pytest.mark.timeout(300)
@@ -287,7 +287,7 @@ def test_a_heartbeat_that_stays_away_is_noticed_from_outside(made: StackUnderTes
                 with urllib.request.urlopen(f"{found[0]}/health", timeout=5) as answer:
                     return dict(json.load(answer)["ages_seconds"])
 
-            it.until(lambda: heard()[made.settings.name_prefix] < longest, "a heartbeat")
+            it.until(lambda: heard().get(made.settings.name_prefix, longest) < longest, "a heartbeat")
             time.sleep(longest)
             assert not sink.texts
             it.container("alertmanager").kill()
