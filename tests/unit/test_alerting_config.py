@@ -217,6 +217,35 @@ def test_no_secret_stands_in_the_configuration(tmp_path):
         assert word not in text
 
 
+def test_a_message_says_what_is_the_case_and_where_to_read_on(tmp_path):
+    template, data = tmp_path / "messages.tmpl", tmp_path / "data.json"
+    bases = {"alertmanager_runbook_base": "https://docs/", "alertmanager_dashboard_base": "https://grafana"}
+    template.write_text(rendered("alertmanager", "messages.tmpl.j2", **bases))
+    alerts = [
+        {
+            "status": "firing",
+            "labels": {"alertname": name, "stack": "prod"},
+            "annotations": {
+                "summary": f"{name} is <b>bad</b>",
+                "description": "Of 5 %.",
+                "runbook_url": f"docs/runbooks/{name}.md",
+                "dashboard_url": "/d/crowsnest-risk",
+            },
+        }
+        for name in ("DrawdownWarning", "PDTWarning")
+    ]
+    data.write_text(json.dumps({"status": "firing", "commonLabels": {"severity": "warning"}, "alerts": alerts}))
+    text = '{{ template "crowsnest.title" . }}\n{{ template "crowsnest.text" . }}'
+    words = [f"--template.glob={template}", f"--template.data={data}", f"--template.text={text}", "--template.type=text"]
+    done = checkers.run("amtool", "template", "render", *words)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("WARNING: DrawdownWarning is <b>bad</b> and more")
+    assert "PDTWarning on prod: PDTWarning is <b>bad</b>\nOf 5 %." in done.stdout
+    assert "runbook: https://docs/docs/runbooks/PDTWarning.md" in done.stdout
+    assert "dashboard: https://grafana/d/crowsnest-risk" in done.stdout
+
+
 def test_settings_and_role_agree_on_receivers():
     described = parse("x", {"pipelines": {"metrics": {"receivers": RECEIVERS, "quiet_hours": QUIET}}}).describe()["metrics"]
 

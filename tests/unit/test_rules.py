@@ -15,6 +15,7 @@ from crowsnest.metrics._tables import PLANES, TRADING, TRADING_OURS
 from scripts import rules
 from scripts.rules import Alert, Bound
 from tests import checkers
+from tests.e2e.rehearsal import CONDITIONS
 from tests.figures import figure
 
 ALERTS = rules.alerts()
@@ -151,6 +152,13 @@ def test_every_threshold_of_the_library_has_its_alert():
     used = {alert.row["library"] for alert in ALERTS if "library" in alert.row}
 
     assert used == {f"{row.name}.{level.name.lower()}" for row in THRESHOLDS for level in row.bounds}
+
+
+def test_every_alert_of_the_sources_is_made_to_happen_end_to_end():
+    """By tests/e2e and by `make drill`; the budgets of series (S5-62) are held by a test of their own."""
+    of_sources = {alert.name for alert in ALERTS if re.match(r"S[35]-", alert.row["source"]) and alert.row["source"] != "S5-62"}
+
+    assert of_sources <= set(CONDITIONS) <= set(NAMES)
 
 
 def test_the_sources_rules_are_there_to_the_letter():
