@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 BEGUN := $(shell date +%s)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up down purge status drift preview logs images lock test test-tools check unit contract molecule molecule-quick stack vm vm-where-quick vm-lynis delivery bench pythons docs clean-room web-build web-check web-test web-types
+.PHONY: help venv up down purge status drift preview logs images lock test test-tools check unit contract molecule molecule-quick stack vm vm-where-quick vm-lynis delivery bench pythons docs clean-room web-build web-check web-test web-types drill
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,16 +97,20 @@ vm-lynis: test-tools ## Lynis on a hardened virtual machine: version, index, and
 delivery: test-tools ## what the container way loses and repeats, by event, at full length: about 40 minutes
 	@CROWSNEST_DELIVERY=full $(PYTHON) -m pytest -v tests/e2e/test_delivery.py
 
+drill: test-tools ## make an alert happen and see it arrive: ALERT=name, or all of them
+	@$(PYTHON) -m scripts.drill $(ALERT)
+
 bench: test-tools ## cost of log calls, metrics, alerts and the log API as ratios on this machine
 	@$(PYTHON) -m tests.bench.bench_logs cost
 	@$(PYTHON) -m tests.bench.bench_metrics
 	@$(PYTHON) -m tests.bench.bench_alerts
 	@$(PYTHON) -m tests.bench.bench_api
 
-docs: venv ## write what is derived: README of each role, the control matrix, the collectors' rules, the API's description
+docs: venv ## write what is derived: README of each role, the control matrix, the collectors' rules, alerts, the API's description
 	@$(PYTHON) scripts/role_docs.py
 	@$(PYTHON) -m scripts.collector_files
 	@$(PYTHON) -m crowsnest.api openapi --output src/crowsnest/api/openapi.json
+	@$(PYTHON) -m scripts.rules
 
 pythons: venv ## the library's tests on other Python versions: PYTHONS="python3.12 /path/to/python3.13"
 	@scripts/test_pythons.sh $(PYTHONS)

@@ -65,6 +65,14 @@ class HttpProbe(Model):
     path: Annotated[str, Field(pattern=r"^/")]
 
 
+class Scrape(Model):
+    """Where a component shows its metrics, and the labels that tell these from others."""
+
+    port: str = "http"
+    path: Annotated[str, Field(pattern=r"^/")] = "/metrics"
+    labels: dict[str, str] = {}
+
+
 class Probe(Model):
     """Health check: ``test`` is run inside the container by Docker, ``http`` is asked from outside of it.
 
@@ -122,6 +130,14 @@ class Component(Model):
     ports: dict[str, PublishedPort] = {}
     data: AbsolutePath | None = None
     config: AbsolutePath | None = None
+    # A POST there makes it read its configuration anew; without it, a changed configuration replaces the container.
+    reload: HttpProbe | None = None
+    # Scrape jobs of Prometheus by name.
+    metrics: dict[str, Scrape] = {}
+    # The component whose metrics it shows; it runs only where that one does.
+    exports: str | None = None
+    # Folders of the host that it sees, read-only, by where it sees them.
+    host_paths: dict[AbsolutePath, AbsolutePath] = {}
     # Where it sees the files in which Docker keeps what containers print; mounted read-only.
     container_logs: AbsolutePath | None = None
     secrets: list[str] = []
@@ -136,8 +152,10 @@ class Component(Model):
     def _fits_together(self) -> Self:
         if self.upstream is None and self.packages is None:
             raise ValueError("it comes from nowhere; name `upstream`, `packages` or both")
-        if self.probe.http and self.probe.http.port not in self.ports:
-            raise ValueError(f"probe: {self.probe.http.port!r} is not one of its ports: {', '.join(self.ports)}")
+        asked = {"probe": self.probe.http, "reload": self.reload} | {f"metrics.{job}": one for job, one in self.metrics.items()}
+        for what, place in asked.items():
+            if place and place.port not in self.ports:
+                raise ValueError(f"{what}: {place.port!r} is not one of its ports: {', '.join(self.ports)}")
         return self
 
     @property

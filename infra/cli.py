@@ -18,7 +18,7 @@ from pathlib import Path
 
 import docker
 
-from infra import daemon, health, preflight, repair
+from infra import daemon, health, preflight, reload, repair
 from infra import settings as stack_settings
 from infra.checkpoint import Checkpoint
 from infra.daemon import DaemonError
@@ -28,6 +28,7 @@ from infra.errors import Failed, Refused
 from infra.health import WELL, Health
 from infra.host import PREFIX_LABEL
 from infra.platform import declare
+from infra.reload import ReloadError
 from infra.report import Report
 from infra.settings import Settings, SettingsError
 from infra.supplies import SupplyRecord
@@ -109,9 +110,18 @@ def up(deployment: Deployment, options: argparse.Namespace) -> int:
     healths = health.wait(client, settings, report.say) if failure is None else health.read(client, settings)
     _show(healths, deployment)
     _judge(healths, failure, deployment)
+    _reload(deployment)
     report.say(f"  {len(report.changes)} changes" if report.changes else "  nothing changed")
     report.close("ok", changes=report.changes, components=[health.as_json() for health in healths], urls=settings.urls)
     return OK
+
+
+def _reload(deployment: Deployment) -> None:
+    """Have those read their configuration that can while they run, where it was changed since they did."""
+    for component in reload.pending(deployment.client, deployment.settings):
+        reload.reload(deployment.client, deployment.settings, component)
+        deployment.report.say(f"  {component.name}: has read its changed configuration")
+        deployment.report.changes.append({"resource": f"container {component.name}", "operation": "reloaded"})
 
 
 def _urns_of(components: Sequence[str], deployment: Deployment) -> list[str]:
@@ -275,7 +285,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return COMMANDS[options.command](Deployment(settings, report), options)
     except (Refused, SettingsError, DaemonError, LockedError) as error:
         return _end(report, "refused", str(error), DRIFT_OR_REFUSED)
-    except (Failed, EngineError, SupplyError) as error:
+    except (Failed, EngineError, SupplyError, ReloadError) as error:
         return _end(report, "failed", str(error), FAILED)
     except OSError as error:
         return _end(report, "failed", _plain(error), FAILED)

@@ -13,6 +13,7 @@ from typing import Any
 import docker
 from docker.errors import ImageNotFound, NotFound
 
+from infra import reload
 from infra.checkpoint import CONTAINER, IMAGE, NETWORK, VOLUME, Checkpoint, Resource
 from infra.fingerprint import fingerprint
 from infra.host import STACK_LABEL
@@ -58,6 +59,7 @@ class Probe:
 
     def __init__(self, client: docker.DockerClient, settings: Settings, checkpoint: Checkpoint) -> None:
         self._api = client.api
+        self._unread = reload.pending(client, settings)
         self._settings = settings
         self._checkpoint = checkpoint
 
@@ -98,6 +100,9 @@ class Probe:
         component = next((component for component in self._settings.components if component.name == resource.name), None)
         if component and (placed := fingerprint(self._settings, component)) != labels.get(CONFIG_LABEL):
             yield Finding(resource.title, "configuration", labels.get(CONFIG_LABEL), placed, resource.urn)
+
+        if component and component.reload and component in self._unread:
+            yield Finding(resource.title, "unreadConfiguration", "none", "changed since it was read", resource.urn)
 
     def _network(self, resource: Resource) -> Iterator[Finding]:
         try:

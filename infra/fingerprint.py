@@ -11,10 +11,13 @@ from infra.catalogue import Component
 from infra.settings import Settings
 
 NOTHING = "none"
+RELOADED = "reloaded"
 
 
 def fingerprint(settings: Settings, component: Component) -> str:
     """12 hex digits over names and bytes of all files below the component's configuration folder, or ``none``.
+
+    Who reads a changed configuration without a restart is never replaced for it (`infra.reload`).
 
     Raises:
         PermissionError: when the folder may not be read.
@@ -22,6 +25,8 @@ def fingerprint(settings: Settings, component: Component) -> str:
     folder = settings.folders.config / component.name
     if component.config is None or not folder.is_dir():
         return NOTHING
+    if component.reload:
+        return RELOADED
     digest = hashlib.sha256()
     for path in sorted(_files(folder)):
         digest.update(f"{path.relative_to(folder)}\0{path.stat().st_size}\0".encode())

@@ -18,7 +18,7 @@ from infra.settings import Settings
 Say = Callable[[str], None]
 
 # Properties that the provider sees at refresh, or that are applied after `up`: no replacement needed.
-IN_PLACE = {"state", "memory", "memorySwap", "restart", "cpuShares", "pidsLimit"}
+IN_PLACE = {"state", "memory", "memorySwap", "restart", "cpuShares", "pidsLimit", "unreadConfiguration"}
 # Findings that leave nothing to replace: the refresh finds the resource gone and makes it anew.
 GONE = {"existence", "id"}
 

@@ -6,6 +6,7 @@ Source of the rules: docs/decisions/0003-container-factory.md.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -50,6 +51,8 @@ class Service(pulumi.ComponentResource):
         host: where it runs.
         command: arguments after the image's entrypoint.
         environment: variables; never a secret, they show in ``docker inspect``.
+        hosts: addresses by further names that it knows; ``host-gateway`` is this machine, which takes the
+            network that leaves the host.
         after: services that have to be healthy first; Docker itself has to know, so they need a probe that runs inside.
     """
 
@@ -62,6 +65,7 @@ class Service(pulumi.ComponentResource):
         *,
         command: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        hosts: Mapping[str, str] | None = None,
         after: Sequence[Service] = (),
         parent: pulumi.Resource | None = None,
     ) -> None:
@@ -83,8 +87,9 @@ class Service(pulumi.ComponentResource):
             hostname=component.name,
             command=list(command) or None,
             envs=[f"{key}={value}" for key, value in sorted((environment or {}).items())] or None,
+            hosts=[docker.ContainerHostArgs(host=name, ip=address) for name, address in sorted((hosts or {}).items())] or None,
             labels=self._labels(),
-            networks_advanced=self._networks(),
+            networks_advanced=self._networks(outside=bool(hosts)),
             ports=self._ports(),
             mounts=self._mounts(volume),
             **self._isolation(),
@@ -166,9 +171,9 @@ class Service(pulumi.ComponentResource):
         }
         return [docker.ContainerLabelArgs(label=label, value=value) for label, value in sorted(labels.items())]
 
-    def _networks(self) -> list[docker.ContainerNetworksAdvancedArgs]:
+    def _networks(self, *, outside: bool) -> list[docker.ContainerNetworksAdvancedArgs]:
         names: set[NetworkName] = set(self._component.networks)
-        if self._host.settings.published_ports(self._component):
+        if outside or self._host.settings.published_ports(self._component):
             names.add(EDGE)
         return [
             docker.ContainerNetworksAdvancedArgs(name=self._host.networks[name].name, aliases=[self._component.name])
@@ -195,6 +200,7 @@ class Service(pulumi.ComponentResource):
         files |= {f"{SECRETS_FOLDER}/{name}": settings.secret_file(name) for name in component.secrets}
         if component.container_logs:
             files[component.container_logs] = self._host.daemon.data_root / "containers"
+        files |= {target: Path(source) for target, source in component.host_paths.items()}
         mounts += [
             docker.ContainerMountArgs(type="bind", source=str(source), target=target, read_only=True)
             for target, source in files.items()

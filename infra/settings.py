@@ -14,9 +14,12 @@ import yaml
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from infra import scraping
 from infra.catalogue import PROJECT_ROOT, Component, Model, Paths, PublishedPort, catalogue
 
 PROJECT = "crowsnest"
+# As whom the exporters log in at the databases.
+MONITOR = f"{PROJECT}_monitor"
 CONFIG_KEY = f"{PROJECT}:stack"
 LOOPBACK = "127.0.0.1"
 
@@ -98,12 +101,85 @@ class Viewer(Model):
         return ["api"]
 
 
+class Receiver(Model):
+    """Somebody who is told of alerts. Its secret (address or token) is the file of its name, see docs/alerting.md."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+    type: Literal["email", "slack", "telegram", "pagerduty", "webhook"]
+    severities: Annotated[list[Literal["critical", "warning"]], Field(min_length=1)] = ["critical", "warning"]
+    channel: str | None = None  # slack, where the webhook's own is not meant
+    chat_id: int | None = None  # telegram
+    to: str | None = None  # email
+    sender: str | None = None
+    smarthost: Annotated[str, Field(pattern=r"^[^:/]+:\d+$")] | None = None
+
+    @model_validator(mode="after")
+    def _has_what_its_type_takes(self) -> Self:
+        takes = {"slack": {"channel"}, "telegram": {"chat_id"}, "email": {"to", "sender", "smarthost"}}.get(self.type, set())
+        given = {name for name in ("channel", "chat_id", "to", "sender", "smarthost") if getattr(self, name) is not None}
+        if surplus := sorted(given - takes):
+            raise ValueError(f"{self.name}: a receiver of type {self.type} takes no {', '.join(surplus)}")
+        if missing := sorted(takes - given - {"channel"}):
+            raise ValueError(f"{self.name}: a receiver of type {self.type} needs {', '.join(missing)}")
+        return self
+
+
+class QuietHours(Model):
+    """When warnings wait; critical alerts never do. May pass midnight."""
+
+    begin: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
+    end: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
+    location: Annotated[str, Field(pattern=r"^[A-Za-z_]+(/[A-Za-z_+-]+)*$")] = "UTC"
+
+
+class Target(Model):
+    """A process outside of the stack that is scraped, too; one on this machine is ``host.docker.internal:PORT``."""
+
+    job: Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_-]*$")]
+    address: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+:\d+$")]
+    path: Annotated[str, Field(pattern=r"^/")] = "/metrics"
+    labels: dict[str, str] = {}
+
+
+class Metrics(Model):
+    """Pipeline ``metrics``: Prometheus, Alertmanager, exporters and probes."""
+
+    # 30 days are the source's. The cap keeps a burst of series from taking the disk that trading needs.
+    retention: Retention = Retention(time="30d", size="10GiB")
+    scrape_seconds: Annotated[int, Field(ge=1, le=60)] = 15
+    # When alerts may expect market data: see rules/tables/calendar.yml.
+    market_hours: Literal["always", "us_equities"] = "us_equities"
+    # Metrics of containers. cadvisor: has only an official image. alloy: can be built from packages.
+    containers: Literal["cadvisor", "alloy", "none"] = "cadvisor"
+    targets: list[Target] = []
+    receivers: list[Receiver] = []
+    quiet_hours: QuietHours | None = None
+    # Whether Watchdog is sent to the address in the file `heartbeat`, for the other machine to miss it.
+    heartbeat: bool = False
+    # For rehearsals: no alert waits longer than this for its condition to last. Never on a machine that trades.
+    longest_wait_seconds: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        names = [receiver.name for receiver in self.receivers]
+        if doubled := sorted({name for name in names if names.count(name) > 1} | ({"heartbeat"} & set(names))):
+            raise ValueError(f"receivers: the name {', '.join(doubled)} is taken")
+        return self
+
+    @property
+    def components(self) -> list[str]:
+        """What runs, of exporters those whose subject runs as well."""
+        always = ["prometheus", "alertmanager", "node-exporter", "blackbox-exporter"]
+        return [*always, "redis-exporter", "postgres-exporter", *([] if self.containers == "none" else [self.containers])]
+
+
 class Pipelines(Model):
     """A pipeline runs when its key is present, with its defaults where the value is empty."""
 
     logs: Logs | None = None
     trading: Trading | None = None
     viewer: Viewer | None = None
+    metrics: Metrics | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -119,7 +195,7 @@ class Pipelines(Model):
         return self
 
     @property
-    def enabled(self) -> dict[str, Logs | Trading | Viewer]:
+    def enabled(self) -> dict[str, Logs | Trading | Viewer | Metrics]:
         """The pipelines that run, by name."""
         return {name: value for name, value in self if value is not None}
 
@@ -174,7 +250,8 @@ class Settings(Model):
     def components(self) -> list[Component]:
         """Components that run in this stack, in the catalogue's order."""
         chosen = {name for pipeline in self.pipelines.enabled.values() for name in pipeline.components}
-        return [component for component in catalogue().components.values() if component.name in chosen]
+        every = [component for component in catalogue().components.values() if component.name in chosen]
+        return [component for component in every if component.exports is None or component.exports in chosen]
 
     def published_ports(self, component: Component) -> list[PublishedPort]:
         """The ports of a component that this stack publishes on loopback, sorted by container port."""
@@ -230,6 +307,8 @@ class Settings(Model):
             "secrets_dir": str(self.folders.config / "secrets"),
             "urls": self.urls,
             "containers": self._brought(),
+            "metrics": self._metrics(),
+            "monitor": MONITOR,
             "components": [
                 {
                     "name": component.name,
@@ -255,6 +334,17 @@ class Settings(Model):
         return {
             "brought": logs.containers if logs else [],
             "left_out": [self.container_name(component) for component in silent],
+        }
+
+    def _metrics(self) -> dict[str, object] | None:
+        """What the configuration of Prometheus and Alertmanager is made from."""
+        metrics = self.pipelines.metrics
+        if metrics is None:
+            return None
+        return {
+            **metrics.model_dump(mode="json", exclude={"retention", "targets"}, exclude_none=True),
+            "targets": scraping.targets(self),
+            "probes": scraping.probes(self),
         }
 
 

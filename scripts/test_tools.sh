@@ -1,10 +1,12 @@
 #!/bin/sh
-# What the tests need beyond `make up`: a Docker engine, the build tools, and a local image registry to pull from.
+# What the tests need beyond `make up`: a Docker engine, the build tools, a local image registry to pull from, and the programs
+# that check what Prometheus and Alertmanager read.
 set -eu
 cd "$(dirname "$0")/.."
 if ! docker version >/dev/null 2>&1 || ! command -v mmdebstrap >/dev/null; then
     .venv/bin/ansible-playbook playbooks/docker.yml -e stack=full -e supply=packages
 fi
+.venv/bin/python -m supply checkers > /dev/null
 missing=""
 for package in docker-registry busybox-static git; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"

@@ -1,4 +1,4 @@
-"""Command line of the supply: ``python -m supply images | tools | lock | list | prerequisites``."""
+"""Command line of the supply: ``python -m supply images | tools | checkers | lock | list | prerequisites``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import docker.errors
 from infra import settings
 from infra.catalogue import catalogue
 from infra.settings import SettingsError, Supply
-from supply import images, lock, prerequisites, tools
+from supply import checkers, images, lock, prerequisites, tools
+from supply.cache import Cache
 from supply.errors import SupplyError
 
 
@@ -63,6 +64,10 @@ def _tools(request: Request) -> None:
     _say(f"docker plugin: {own / tools.PLUGIN if own else 'official'}")
 
 
+def _checkers(_request: Request) -> None:
+    _say(str(checkers.ensure(Cache(catalogue().paths.cache), lambda line: print(line, file=sys.stderr))))
+
+
 def _lock(request: Request) -> None:
     lock.write(catalogue().components.values(), request.client(), _say, accept_moved=request.options.accept_moved)
     _say(f"wrote {lock.PATH}")
@@ -98,6 +103,7 @@ def _table(rows: list[tuple[str, ...]]) -> None:
 _COMMANDS: dict[str, tuple[Callable[[Request], None], str]] = {
     "images": (_images, "make images present: local, else pulled, else built"),
     "tools": (_tools, "make the Pulumi command-line tool and a Docker provider present"),
+    "checkers": (_checkers, "unpack promtool, amtool and the like into the build cache; print the folder"),
     "lock": (_lock, "write catalogue.lock: the digest of every official image (needs the network)"),
     "list": (_list, "show where each component comes from and whether it is here"),
     "prerequisites": (_prerequisites, "print the Debian packages that building needs and this machine lacks, one a line"),
@@ -112,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(stack=None, component=[], supply=None)
         if name == "lock":
             command.add_argument("--accept-moved", action="store_true", help="take the new digest of a tag that moved")
+        if name in ("lock", "checkers"):
             continue
         command.add_argument("--supply", choices=("auto", "upstream", "packages"), help="default: the stack's, else auto")
         command.add_argument("--stack", choices=settings.stack_names(), help="take components, supply and Docker host of it")

@@ -48,6 +48,8 @@ class TradingPipeline(pulumi.ComponentResource):
             host,
             environment={
                 "VICTORIALOGS_URL": catalogue()["victorialogs"].url(),
+                # Its own network alone reaches it, and loopback where a stack publishes it.
+                "CROWSNEST_ENGINE_METRICS_HOST": "0.0.0.0",  # noqa: S104
                 "CROWSNEST_ENGINE_STRATEGIES": ",".join(settings.trader.strategies),
                 "CROWSNEST_ENGINE_BARS_PER_SECOND": str(settings.trader.bars_per_second),
             },

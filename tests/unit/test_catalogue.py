@@ -12,6 +12,8 @@ from pydantic import ValidationError
 
 import crowsnest
 from crowsnest.logs._contract import DEFAULT_VICTORIALOGS_URL
+from crowsnest.metrics._tables import PLANES
+from crowsnest.settings import METRICS_PORTS
 from infra.catalogue import PROJECT_ROOT, Catalogue, catalogue
 
 # Files that have to carry a version in their own format; other tests hold them equal to the catalogue.
@@ -97,7 +99,7 @@ def test_no_version_or_port_stands_anywhere_else():
     # A bare major version such as "17" is a number like any other; only dotted ones can be recognised.
     values = {value for value in versions if "." in value} | ports
     # The library is used without the catalogue: its version and its documented default address are its own.
-    own = {PROJECT_ROOT / "src" / "crowsnest" / name for name in ("__init__.py", "logs/_contract.py")}
+    own = {PROJECT_ROOT / "src" / "crowsnest" / name for name in ("__init__.py", "logs/_contract.py", "settings.py")}
     pattern = re.compile(r"(?<![\w.])(" + "|".join(map(re.escape, sorted(values))) + r")(?![\w.]|:\d)")
     repeated = [
         f"{path.relative_to(PROJECT_ROOT)}:{number}: {line.strip()}"
@@ -112,6 +114,8 @@ def test_no_version_or_port_stands_anywhere_else():
 def test_what_the_library_has_of_its_own_equals_the_catalogue():
     assert crowsnest.__version__ == catalogue()["trader"].packages.version
     assert catalogue()["victorialogs"].url() == DEFAULT_VICTORIALOGS_URL
+    planes = {name: port.container for name, port in catalogue()["trader"].ports.items()}
+    assert planes == {name: METRICS_PORTS[name] for name in PLANES}
 
 
 def test_nothing_names_a_registry_host():

@@ -29,13 +29,21 @@ def test_every_variable_is_read() -> None:
             PREFIX + "STRATEGIES": "mean_reversion, ema_cross",
             PREFIX + "PROGRESS_SECONDS": "0.5",
             PREFIX + "HEARTBEAT_FILE": "/run/beat",
+            PREFIX + "METRICS_HOST": "127.0.0.1",
             PREFIX + "DAYS": "200",
             PREFIX + "MAX_LOOPS": "2",
             "PATH": "/bin",
         }
     )
     assert settings == EngineSettings(
-        "http://logs:1", 0.0, ("mean_reversion", "ema_cross"), 0.5, Path("/run/beat"), days=200, max_loops=2
+        "http://logs:1",
+        0.0,
+        ("mean_reversion", "ema_cross"),
+        0.5,
+        Path("/run/beat"),
+        days=200,
+        max_loops=2,
+        metrics_host="127.0.0.1",
     )
 
 

@@ -35,14 +35,20 @@ class Recorder(Mocks):
 
 
 def declared(stack: str) -> Recorder:
+    return of_settings(stack_settings.read(stack))
+
+
+def of_tree(tree: dict) -> Recorder:
+    return of_settings(stack_settings.parse("some", tree))
+
+
+def of_settings(settings: stack_settings.Settings) -> Recorder:
     recorder = Recorder()
-    pulumi.runtime.set_mocks(recorder, project="crowsnest", stack=stack)
+    pulumi.runtime.set_mocks(recorder, project="crowsnest", stack=settings.stack)
 
     @pulumi.runtime.test
     def program() -> None:
-        declare(
-            stack_settings.read(stack), lambda component: f"local/{component.name}:1", Daemon("DAEMON", Path("/srv/docker"))
-        )
+        declare(settings, lambda component: f"local/{component.name}:1", Daemon("DAEMON", Path("/srv/docker")))
 
     program()
     return recorder
@@ -100,7 +106,8 @@ def test_only_published_containers_reach_a_network_that_leaves_the_host():
     internal = {name for name, inputs in FULL.of_type(NETWORK).items() if inputs["internal"]}
     for inputs in FULL.of_type(CONTAINER).values():
         outside = {network["name"] for network in inputs["networksAdvanced"]} - internal
-        assert bool(outside) == bool(inputs.get("ports"))
+        # Notifications leave the host; nothing else does by itself.
+        assert bool(outside) == (bool(inputs.get("ports")) or inputs["hostname"] == "alertmanager")
 
 
 def test_no_secret_value_can_be_in_a_declaration():
@@ -114,6 +121,41 @@ def test_retention_reaches_the_store_by_time_and_size():
     command = FULL.of_type(CONTAINER)["crowsnest-full-victorialogs"]["command"]
     assert "-retentionPeriod=14d" in command
     assert "-retention.maxDiskSpaceUsageBytes=20GiB" in command
+
+
+def test_retention_of_metrics_reaches_the_store_by_time_and_size():
+    command = FULL.of_type(CONTAINER)["crowsnest-full-prometheus"]["command"]
+    assert "--storage.tsdb.retention.time=30d" in command
+    assert "--storage.tsdb.retention.size=10GB" in command
+
+
+def test_who_deletes_series_is_never_on_a_port_of_the_host():
+    assert "--web.enable-admin-api" not in FULL.of_type(CONTAINER)["crowsnest-full-prometheus"]["command"]
+    tree = {"pipelines": {"metrics": {"containers": "none"}}}
+    assert "--web.enable-admin-api" in of_tree(tree).of_type(CONTAINER)["crowsnest-prometheus"]["command"]
+
+
+def test_a_process_of_this_machine_is_reached_by_its_gateway():
+    target = {"job": "alpha-oracle-api", "address": "host.docker.internal:9999", "labels": {"service": "api"}}
+    inputs = of_tree({"pipelines": {"metrics": {"containers": "none", "targets": [target]}}}).of_type(CONTAINER)
+    prometheus = inputs["crowsnest-prometheus"]
+    assert prometheus["hosts"] == [{"host": "host.docker.internal", "ip": "host-gateway"}]
+    assert "crowsnest-edge" in {network["name"] for network in prometheus["networksAdvanced"]}
+    assert "hosts" not in inputs["crowsnest-alertmanager"]
+
+
+def test_an_exporter_runs_only_where_its_subject_does():
+    names = set(
+        of_tree({"pipelines": {"metrics": {"containers": "none"}, "trading": {"components": ["redis"]}}}).of_type(CONTAINER)
+    )
+    assert "crowsnest-redis-exporter" in names
+    assert "crowsnest-postgres-exporter" not in names
+
+
+def test_alloy_is_declared_once_however_many_pipelines_use_it():
+    tree = {"pipelines": {"metrics": {"containers": "alloy"}, "logs": {"collector": "alloy"}}}
+    assert "crowsnest-alloy" in of_tree(tree).of_type(CONTAINER)
+    assert "crowsnest-alloy" in of_tree({"pipelines": {"metrics": {"containers": "alloy"}}}).of_type(CONTAINER)
 
 
 def test_the_collector_reads_what_docker_keeps_and_nothing_else_of_the_host():

@@ -17,11 +17,12 @@ def names(stack: str) -> list[str]:
 def test_the_stacks_hold_what_the_design_says():
     assert names("dev") == ["postgresql", "redis"]
     assert names("demo") == ["victorialogs", "alloy", "postgresql", "trader", "api"]
-    assert names("base") == ["victorialogs", "vector", "api"]
+    metrics = ["prometheus", "alertmanager", "node-exporter", "blackbox-exporter", "cadvisor"]
+    assert names("base") == ["victorialogs", "vector", "api", *metrics]
     assert set(names("base")) < set(names("prod"))
     assert "trader" in names("prod")
     # A stack has one collector; this one has what can be built from packages.
-    assert set(names("full")) == set(catalogue().components) - {"vector"}
+    assert set(names("full")) == set(catalogue().components) - {"vector", "cadvisor"}
 
 
 @pytest.mark.parametrize("stack", stack_settings.stack_names())
@@ -48,12 +49,32 @@ LOGS = {"pipelines": {"logs": None}}
         ({"pipelines": {"logs": {"retention": {"time": "-14d", "size": "1GiB"}}}}, "'-14d' is not a duration"),
         ({"pipelines": {"logs": {"retention": {"time": "0d", "size": "1GiB"}}}}, "'0d' is not a duration"),
         ({"pipelines": {"logs": {"retention": {"time": "14d", "size": "-1GiB"}}}}, "'-1GiB' is not a size"),
-        ({"pipelines": {}}, "choose at least one pipeline of logs, trading, viewer"),
+        ({"pipelines": {}}, "choose at least one pipeline of logs, trading, viewer, metrics"),
         ({"pipelines": {"viewer": None}}, "viewer shows what logs stores; choose the pipeline logs, too"),
         (
             {"pipelines": {"logs": None, "viewer": {"trusted_proxies": ["gateway"]}}},
             "does not appear to be an IPv4 or IPv6 network",
         ),
+        (
+            {"pipelines": {"metrics": {"receivers": [{"name": "x", "type": "telegram"}]}}},
+            "x: a receiver of type telegram needs chat_id",
+        ),
+        (
+            {"pipelines": {"metrics": {"receivers": [{"name": "x", "type": "webhook", "to": "a"}]}}},
+            "x: a receiver of type webhook takes no to",
+        ),
+        ({"pipelines": {"metrics": {"receivers": [{"name": "heartbeat", "type": "slack"}]}}}, "the name heartbeat is taken"),
+        (
+            {
+                "pipelines": {
+                    "metrics": {"receivers": [{"name": "x", "type": "email", "to": "a", "sender": "b", "smarthost": "c"}]}
+                }
+            },
+            "smarthost",
+        ),
+        ({"pipelines": {"metrics": {"quiet_hours": {"begin": "25:00", "end": "07:00"}}}}, "quiet_hours.begin"),
+        ({"pipelines": {"metrics": {"scrape_seconds": 0}}}, "scrape_seconds"),
+        ({"pipelines": {"metrics": {"targets": [{"job": "a", "address": "http://b:1"}]}}}, "targets.0.address"),
         ({"pipelines": {"lgos": None}}, "x: pipelines.lgos: unknown key"),
         ({**LOGS, "publish": ["redis.resp"]}, "'redis.resp' is not a port of this stack; choose from victorialogs.http"),
         ({**LOGS, "publish": ["victorialogs.http"] * 2}, "is claimed by both victorialogs.http and victorialogs.http"),

@@ -18,7 +18,8 @@ def trader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "images" / "recipe.yml").write_text("kind: python")
     (tmp_path / "images" / "rootfs" / "run").write_text("#!/bin/sh\n")
     (tmp_path / "images" / "requirements.txt").write_text("a==1")
-    for name in ("crowsnest/__init__.py", "crowsnest/engine/__main__.py", "crowsnest/logs/a.py", "crowsnest/api/other.py"):
+    inside = [name if name.endswith(".py") else f"{name}/a.py" for name in recipe.read_image("trader").python.sources]
+    for name in (*inside, "crowsnest/api/other.py"):
         (tmp_path / "src" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "src" / name).write_text("x = 1\n")
     monkeypatch.setattr(keys, "SOURCES", tmp_path / "src")

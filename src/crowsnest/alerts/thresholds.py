@@ -194,6 +194,7 @@ THRESHOLDS: Final[tuple[Threshold, ...]] = (
         name="vix",
         title="VIX",
         text="VIX is {value}",
+        metric="trading_vix",
         breaker=Bound(">", 35, "circuit breaker: VIX > 35"),
         hysteresis=1.0,
         source="S3-38",

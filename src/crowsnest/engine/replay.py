@@ -16,8 +16,10 @@ from nautilus_trader.model.enums import AccountType, OmsType
 from nautilus_trader.model.identifiers import TraderId
 from nautilus_trader.model.objects import Money
 
+from crowsnest.engine.analysis import Portfolio
 from crowsnest.engine.market_data import TICKERS, VENUE, instrument
 from crowsnest.engine.strategies import STRATEGIES, Counters
+from crowsnest.engine.telemetry import Telemetry
 
 _STARTING_BALANCE_USD = 1_000_000
 # Behind by more than this (a suspended container), the replay goes on from now instead of catching up in a burst.
@@ -32,7 +34,7 @@ _log = logging.getLogger("crowsnest.engine")
 class Replay:
     """Runs strategies over trading days; `bars_total` and `loops` only grow."""
 
-    def __init__(self, days: Sequence[Sequence[Bar]], strategy_ids: Sequence[str]) -> None:
+    def __init__(self, days: Sequence[Sequence[Bar]], strategy_ids: Sequence[str], telemetry: Telemetry | None = None) -> None:
         """Build the engine. NautilusTrader's own log (Rust) goes to stdout from WARNING on.
 
         Raises:
@@ -42,6 +44,7 @@ class Replay:
             raise ValueError("no trading days to replay")
         self._days = days
         self.counters = Counters()
+        self.telemetry = telemetry or Telemetry(TICKERS, strategy_ids)
         self.bars_total = 0
         self.loops = 0
         self._engine = BacktestEngine(
@@ -60,7 +63,7 @@ class Replay:
         )
         for ticker in TICKERS:
             self._engine.add_instrument(instrument(ticker))
-        self._strategies = [STRATEGIES[strategy_id](TICKERS, self.counters) for strategy_id in strategy_ids]
+        self._strategies = [STRATEGIES[strategy_id](TICKERS, self.counters, self.telemetry) for strategy_id in strategy_ids]
         self._engine.add_strategies(self._strategies)
 
     def run(
@@ -88,10 +91,21 @@ class Replay:
 
     def _feed(self, bars: Sequence[Bar]) -> None:
         """Process one day. Streaming keeps indicators, orders and positions from one call to the next."""
+        self.telemetry.day_begins([_plain(bar) for bar in bars])
         self._engine.add_data(list(bars), validate=False, sort=False)
         self._engine.run(streaming=True)
         self._engine.clear_data()
         self.bars_total += len(bars)
+        self.telemetry.day_ends(self._portfolio())
+
+    def _portfolio(self) -> Portfolio:
+        """The account and its open positions, now."""
+        portfolio, cache = self._engine.portfolio, self._engine.cache
+        balance = float(portfolio.account(VENUE).balance_total(USD))
+        free = float(portfolio.account(VENUE).balance_free(USD))
+        unrealized = float(sum(portfolio.unrealized_pnls(VENUE).values()))
+        positions = tuple((one.instrument_id.symbol.value, float(one.signed_qty)) for one in cache.positions_open())
+        return Portfolio(balance + unrealized, free, balance - _STARTING_BALANCE_USD, unrealized, positions)
 
     def _finish_loop(self) -> None:
         """Close all positions at the last prices, then begin again with the starting balance."""
@@ -102,6 +116,7 @@ class Replay:
         self._engine.run(start=last_ns, end=last_ns, streaming=True)
         self._engine.end()
         self._engine.reset()
+        self.telemetry.loop_ends()
         self.loops += 1
         _log.info(
             "loop %d finished: %d bars, %d orders, %d fills since start",
@@ -121,3 +136,9 @@ class Replay:
         """Stop the strategies and release the engine."""
         self._engine.end()
         self._engine.dispose()
+
+
+def _plain(bar: Bar) -> dict[str, float | str]:
+    """A bar without NautilusTrader's types."""
+    prices = {name: float(getattr(bar, name)) for name in ("open", "high", "low", "close", "volume")}
+    return {"symbol": bar.bar_type.instrument_id.symbol.value, **prices}

@@ -12,9 +12,10 @@ from types import FrameType
 import msgspec
 
 from crowsnest.engine.heartbeat import Heartbeat
-from crowsnest.engine.market_data import trading_days
+from crowsnest.engine.market_data import TICKERS, trading_days
 from crowsnest.engine.replay import Replay
 from crowsnest.engine.settings import EngineSettings
+from crowsnest.engine.telemetry import Telemetry
 from crowsnest.logs import VictoriaLogsHandler
 
 _log = logging.getLogger("crowsnest.engine")
@@ -88,13 +89,17 @@ def run(settings: EngineSettings) -> None:
 
 def _replay(settings: EngineSettings, handler: VictoriaLogsHandler, stop: threading.Event) -> None:
     days = trading_days()
-    replay = Replay(days[: settings.days] if settings.days else days, settings.strategies)
+    telemetry = Telemetry(TICKERS, settings.strategies, settings.heartbeat_file.with_name("bars"))
+    replay = Replay(days[: settings.days] if settings.days else days, settings.strategies, telemetry)
+    if settings.metrics_host:
+        telemetry.serve(settings.metrics_host)
     heartbeat = Heartbeat(settings.heartbeat_file)
     progress = Progress(replay, handler, settings.progress_seconds)
 
     def after_day() -> None:
         heartbeat.beat()
         progress.tick()
+        telemetry.logs(handler)
 
     _log.info(
         "engine started: %s at %s bars/s",
@@ -111,3 +116,4 @@ def _replay(settings: EngineSettings, handler: VictoriaLogsHandler, stop: thread
     progress.report()
     _log.info("engine stopped", extra={"component": "engine", "action": "stopped"})
     replay.close()
+    telemetry.close()

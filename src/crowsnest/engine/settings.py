@@ -33,6 +33,8 @@ class EngineSettings:
     heartbeat_file: Path = Path(DEFAULT_HEARTBEAT_FILE)
     days: int = 0
     """Trading days of history to replay before starting over; 0 means all."""
+    metrics_host: str = ""
+    """Address on which metrics are served at the planes' ports; empty serves none. Whoever reaches it sees P&L."""
     max_loops: int = 0
     """Passes through the history before the engine ends; 0 means no end."""
 
@@ -103,6 +105,7 @@ _VARIABLES: tuple[tuple[str, str, Callable[[str], object]], ...] = (
     (PREFIX + "STRATEGIES", "strategies", _strategies),
     (PREFIX + "PROGRESS_SECONDS", "progress_seconds", _interval_seconds),
     (PREFIX + "HEARTBEAT_FILE", "heartbeat_file", Path),
+    (PREFIX + "METRICS_HOST", "metrics_host", str),
     (PREFIX + "DAYS", "days", _count),
     (PREFIX + "MAX_LOOPS", "max_loops", _count),
 )
@@ -114,6 +117,7 @@ environment variables:
   {PREFIX}STRATEGIES         comma list of {", ".join(STRATEGY_IDS)} (default all)
   {PREFIX}PROGRESS_SECONDS   seconds between progress lines on stdout (default 5)
   {PREFIX}HEARTBEAT_FILE     file touched while bars are processed (default {DEFAULT_HEARTBEAT_FILE})
+  {PREFIX}METRICS_HOST       address to serve metrics on; empty serves none (default)
   {PREFIX}DAYS               trading days of history to replay, 0 is all (default 0)
   {PREFIX}MAX_LOOPS          passes through the history, 0 is no end (default 0)
 """

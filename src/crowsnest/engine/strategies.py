@@ -16,11 +16,12 @@ from nautilus_trader.indicators import BollingerBands, ExponentialMovingAverage
 from nautilus_trader.model.currencies import USD
 from nautilus_trader.model.data import Bar
 from nautilus_trader.model.enums import OrderSide
-from nautilus_trader.model.events import OrderFilled, OrderRejected, PositionClosed, PositionOpened
+from nautilus_trader.model.events import OrderAccepted, OrderFilled, OrderRejected, PositionClosed, PositionOpened
 from nautilus_trader.model.identifiers import InstrumentId
 from nautilus_trader.trading.strategy import Strategy
 
 from crowsnest.engine.market_data import VENUE, bar_type, instrument
+from crowsnest.engine.telemetry import Telemetry
 
 _POSITION_SHARE_OF_EQUITY = 0.08
 """Money put into one position as a share of the account's balance: ten positions (two strategies, five stocks) stay
@@ -40,10 +41,11 @@ class LoggedStrategy(Strategy):  # type: ignore[misc]
 
     STRATEGY_ID: str
 
-    def __init__(self, tickers: Sequence[str], counters: Counters) -> None:
+    def __init__(self, tickers: Sequence[str], counters: Counters, telemetry: Telemetry) -> None:
         super().__init__(StrategyConfig(order_id_tag=self.STRATEGY_ID.replace("_", "")))
         self._tickers = tuple(tickers)
         self._counters = counters
+        self._telemetry = telemetry
         self._logger = logging.getLogger(f"strategy.{self.STRATEGY_ID}")
 
     def on_start(self) -> None:
@@ -62,9 +64,14 @@ class LoggedStrategy(Strategy):  # type: ignore[misc]
             self._say("exit signal: end of history", position.instrument_id, "signal")
             self._target(position.instrument_id, 0, price=None)
 
+    def on_order_accepted(self, event: OrderAccepted) -> None:
+        """The venue's acknowledgement is only measured."""
+        self._telemetry.acknowledged(event.client_order_id.value)
+
     def on_order_filled(self, event: OrderFilled) -> None:
         """Count and log a fill."""
         self._counters.fills += 1
+        self._telemetry.filled(event.client_order_id.value, float(event.last_px), float(event.commission))
         self._say(
             "order filled",
             event.instrument_id,
@@ -77,6 +84,7 @@ class LoggedStrategy(Strategy):  # type: ignore[misc]
 
     def on_order_rejected(self, event: OrderRejected) -> None:
         """Log a rejection, with the venue's reason."""
+        self._telemetry.rejected(event.client_order_id.value, event.reason)
         self._say(
             "order rejected",
             event.instrument_id,
@@ -88,6 +96,7 @@ class LoggedStrategy(Strategy):  # type: ignore[misc]
 
     def on_position_opened(self, event: PositionOpened) -> None:
         """Log a new position."""
+        self._telemetry.position_opened(event.position_id.value)
         self._say(
             "position opened",
             event.instrument_id,
@@ -100,6 +109,7 @@ class LoggedStrategy(Strategy):  # type: ignore[misc]
 
     def on_position_closed(self, event: PositionClosed) -> None:
         """Log the end of a position."""
+        self._telemetry.position_closed(event.position_id.value, self.STRATEGY_ID, float(event.realized_pnl))
         self._say(
             "position closed",
             event.instrument_id,
@@ -112,28 +122,35 @@ class LoggedStrategy(Strategy):  # type: ignore[misc]
 
     def _target(self, instrument_id: InstrumentId, direction: int, price: float | None) -> None:
         """Trade from the current position to `direction` (1 long, -1 short, 0 flat), sized for `price`."""
-        wanted = 0
+        wanted, symbol = 0, instrument_id.symbol.value
         if direction and price:
+            if not self._telemetry.may_enter():
+                return
             balance = float(self.portfolio.account(VENUE).balance_total(USD))
             wanted = direction * max(0, int(balance * _POSITION_SHARE_OF_EQUITY / price))
         change = wanted - self._held(instrument_id)
         if not change:
             return
+        if wanted:
+            change = self._telemetry.sized(symbol, abs(change)) * (1 if change > 0 else -1)
         order = self.order_factory.market(
             instrument_id,
             OrderSide.BUY if change > 0 else OrderSide.SELL,
             instrument(instrument_id.symbol.value).make_qty(abs(change)),
         )
         self._counters.orders += 1
+        side = "BUY" if change > 0 else "SELL"
+        self._telemetry.intended(order.client_order_id.value, self.STRATEGY_ID, side, symbol, price)
         self._say(
             "order submitted",
             instrument_id,
             "order_submitted",
-            side="BUY" if change > 0 else "SELL",
+            side=side,
             quantity=abs(change),
             price=price,
             order_id=order.client_order_id.value,
         )
+        self._telemetry.submitted(order.client_order_id.value)
         self.submit_order(order)
 
     def _held(self, instrument_id: InstrumentId) -> int:
@@ -179,8 +196,8 @@ class EMACrossStrategy(LoggedStrategy):
     FAST_DAYS = 10
     SLOW_DAYS = 20
 
-    def __init__(self, tickers: Sequence[str], counters: Counters) -> None:
-        super().__init__(tickers, counters)
+    def __init__(self, tickers: Sequence[str], counters: Counters, telemetry: Telemetry) -> None:
+        super().__init__(tickers, counters, telemetry)
         self._averages = {
             bar_type(ticker): (ExponentialMovingAverage(self.FAST_DAYS), ExponentialMovingAverage(self.SLOW_DAYS))
             for ticker in tickers
@@ -195,6 +212,7 @@ class EMACrossStrategy(LoggedStrategy):
 
     def on_bar(self, bar: Bar) -> None:
         """Enter when the averages have crossed upwards, leave when downwards."""
+        self._telemetry.bar_processed(bar.bar_type.instrument_id.symbol.value)
         fast, slow = self._averages[bar.bar_type]
         if not slow.initialized:
             return
@@ -205,6 +223,8 @@ class EMACrossStrategy(LoggedStrategy):
             text = "entry signal: fast average above slow" if is_up else "exit signal: fast average below slow"
             close = float(bar.close)
             self._say(text, instrument_id, "signal", side="LONG" if is_up else "FLAT", price=close)
+            # A distance of a tenth between the averages is as strong as it gets.
+            self._telemetry.signal(self.STRATEGY_ID, "BUY" if is_up else "SELL", abs(fast.value / slow.value - 1) * 10)
             self._target(instrument_id, 1 if is_up else 0, close)
 
     def on_reset(self) -> None:
@@ -221,8 +241,8 @@ class MeanReversionStrategy(LoggedStrategy):
     DAYS = 20
     DEVIATIONS = 2.0
 
-    def __init__(self, tickers: Sequence[str], counters: Counters) -> None:
-        super().__init__(tickers, counters)
+    def __init__(self, tickers: Sequence[str], counters: Counters, telemetry: Telemetry) -> None:
+        super().__init__(tickers, counters, telemetry)
         self._bands = {bar_type(ticker): BollingerBands(self.DAYS, self.DEVIATIONS) for ticker in tickers}
 
     def on_start(self) -> None:
@@ -233,6 +253,7 @@ class MeanReversionStrategy(LoggedStrategy):
 
     def on_bar(self, bar: Bar) -> None:
         """Enter against a move beyond a band, leave when the price has returned to the mean."""
+        self._telemetry.bar_processed(bar.bar_type.instrument_id.symbol.value)
         bands = self._bands[bar.bar_type]
         if not bands.initialized:
             return
@@ -240,13 +261,21 @@ class MeanReversionStrategy(LoggedStrategy):
         held, close = self._held(instrument_id), float(bar.close)
         if not held and close < bands.lower:
             self._say("entry signal: close below lower band", instrument_id, "signal", side="LONG", price=close)
+            self._signal("BUY", close, bands)
             self._target(instrument_id, 1, close)
         elif not held and close > bands.upper:
             self._say("entry signal: close above upper band", instrument_id, "signal", side="SHORT", price=close)
+            self._signal("SELL", close, bands)
             self._target(instrument_id, -1, close)
         elif (held > 0 and close >= bands.middle) or (held < 0 and close <= bands.middle):
             self._say("exit signal: close back at the mean", instrument_id, "signal", side="FLAT", price=close)
+            self._signal("SELL" if held > 0 else "BUY", close, bands)
             self._target(instrument_id, 0, close)
+
+    def _signal(self, direction: str, close: float, bands: BollingerBands) -> None:
+        """Twice the width of the band away from the mean is as strong as it gets."""
+        width = bands.upper - bands.lower
+        self._telemetry.signal(self.STRATEGY_ID, direction, abs(close - bands.middle) / (2 * width) if width else 0.0)
 
     def on_reset(self) -> None:
         """Forget the past, for the next loop."""

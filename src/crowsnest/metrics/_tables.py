@@ -99,8 +99,10 @@ TRADING_OURS = (
     _counter("trading_trade_loss_dollars_total", "trade_loss", "Sum of the P&L of losing trades, positive", _STRATEGY),
     _counter("trading_slippage_cost_bps_total", "slippage_cost", "Sum of slippage above 0 in basis points"),
     _counter("trading_price_improvement_bps_total", "price_improvement", "Sum of slippage below 0 in basis points, positive"),
+    _gauge("trading_vix", "vix", "Volatility index (VIX)"),
 )
-"""Ours: the monotonic halves of the sums that may fall, so that rate() and increase() are right."""
+"""Ours: the monotonic halves of the sums that may fall, so that rate() and increase() are right; and the value of a breaker
+for which no source names a metric."""
 
 DATA_PLANE = (
     _counter("data_ticks_received_total", "ticks_received", "Tick events received", _SOURCE, _SYMBOL),

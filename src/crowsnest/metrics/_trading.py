@@ -42,6 +42,7 @@ class TradingMetrics(MetricSource):
     trade_loss: Family
     slippage_cost: Family
     price_improvement: Family
+    vix: Family
 
     def __init__(
         self,
@@ -141,6 +142,10 @@ class TradingMetrics(MetricSource):
     def set_circuit_breakers_tripped(self, count: float) -> None:
         """How many circuit breakers are tripped now."""
         self.circuit_breakers_tripped.set(count)
+
+    def set_vix(self, value: float) -> None:
+        """The market's volatility index; a circuit breaker of the sources trips above 35."""
+        self.vix.set(value)
 
     def set_kill_switch(self, active: bool) -> None:
         """Whether the kill switch is active."""

@@ -54,6 +54,13 @@ def test_probe_may_ping_and_nothing_else(server):
         assert "NOPERM" in as_user(server, "probe", "probe", command)
 
 
+def test_monitor_sees_statistics_and_no_key(server):
+    assert "redis_version" in as_user(server, "monitor", "canary-of-the-monitor", "info server")
+    assert "maxmemory" in as_user(server, "monitor", "canary-of-the-monitor", "config get maxmemory")
+    for command in ("get key", "keys key", "config set maxmemory 1", "acl list", "client list", "publish channel message"):
+        assert "NOPERM" in as_user(server, "monitor", "canary-of-the-monitor", command), command
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
