@@ -9,7 +9,7 @@ from infra.host import Host
 from infra.service import SECRETS_FOLDER, Service
 from infra.settings import Logs
 
-# Acknowledged records survive a SIGKILL after about twice this: they pass two stages. The store's minimum; its default is 5 s.
+# Acknowledged records survive a SIGKILL after about three times this (docs/delivery.md). It is the least; the default is 5 s.
 FLUSH_INTERVAL_SECONDS = 1
 # Below this the store turns read-only instead of filling the disk that trading needs.
 FREE_SPACE_FLOOR = "1GiB"
