@@ -48,7 +48,10 @@ class LogsPipeline(pulumi.ComponentResource):
         )
         if settings.collector != "none":
             collector = catalogue()[settings.collector]
-            self.collector = Service(collector, host, command=COLLECTOR_COMMANDS[collector.name](collector), parent=self)
+            # Begun after the store and so ended before it: what a collector holds when it ends, it must still deliver.
+            self.collector = Service(
+                collector, host, command=COLLECTOR_COMMANDS[collector.name](collector), after=[self.store], parent=self
+            )
         self.register_outputs({})
 
 

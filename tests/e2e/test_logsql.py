@@ -25,7 +25,6 @@ pytestmark = pytest.mark.docker
 
 Record = dict[str, Any]
 STRATEGY, OTHER = "orb_15min_call_1", "orb_15min_call_10"
-NOW = datetime.now(UTC)
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,10 @@ class Case:
 
     @property
     def age(self) -> timedelta:
-        return self.time if isinstance(self.time, timedelta) else NOW - self.time
+        return self.time if isinstance(self.time, timedelta) else datetime.now(UTC) - self.time
+
+    def when(self, now: datetime) -> datetime:
+        return now - self.time if isinstance(self.time, timedelta) else self.time
 
 
 def said(name: str, minutes: float, strategy: str, text: str, level: str = "INFO", **fields: Any) -> Case:
@@ -118,7 +120,8 @@ def store() -> Iterator[Store]:
     """A store that keeps more than a year, with the records."""
     client = docker.from_env()
     with log_store(client, "-retentionPeriod=2y") as store:
-        lines = [json.dumps({"_time": (NOW - case.age).isoformat(), "name": case.name, **case.record}) for case in CASES]
+        now = datetime.now(UTC)
+        lines = [json.dumps({"_time": case.when(now).isoformat(), "name": case.name, **case.record}) for case in CASES]
         query = urlencode({"_stream_fields": "source,strategy_id,container_name,level"})
         body, headers = "\n".join(lines).encode(), {"Content-Type": "application/stream+json"}
         request = urllib.request.Request(f"{store.url}/insert/jsonline?{query}", body, headers)
