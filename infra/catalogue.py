@@ -166,7 +166,11 @@ class Component(Model):
     @property
     def owner(self) -> int:
         """Who writes its files, inside the container and on the host."""
-        return 0 if any(exception.rule == "non_root" for exception in self.exceptions) else self.uid
+        return 0 if self.excepted("non_root") else self.uid
+
+    def excepted(self, rule: str) -> bool:
+        """Whether it cannot have this hardening default."""
+        return any(exception.rule == rule for exception in self.exceptions)
 
     @property
     def probe_command(self) -> list[str]:

@@ -106,9 +106,6 @@ class Service(pulumi.ComponentResource):
         )
         self.register_outputs({"container": self.container.name})
 
-    def _excepted(self, rule: str) -> bool:
-        return any(exception.rule == rule for exception in self._component.exceptions)
-
     def _isolation(self) -> dict[str, Any]:
         """What the container may do and use."""
         component, settings = self._component, self._host.settings
@@ -116,10 +113,10 @@ class Service(pulumi.ComponentResource):
         capabilities = [name for exception in component.exceptions for name in exception.capabilities]
         return {
             "user": component.user,
-            "read_only": not self._excepted("read_only"),
+            "read_only": not component.excepted("read_only"),
             "tmpfs": {path: self._tmpfs_options(size_mb) for path, size_mb in sorted(component.tmpfs.items())},
             "capabilities": docker.ContainerCapabilitiesArgs(drops=["ALL"], adds=capabilities or None),
-            "security_opts": None if self._excepted("no_new_privileges") else ["no-new-privileges:true"],
+            "security_opts": None if component.excepted("no_new_privileges") else ["no-new-privileges:true"],
             "memory": memory_mb,
             "memory_swap": memory_mb,  # equal to memory: no swap on top
             "cpus": f"{component.limits.cpus:g}",

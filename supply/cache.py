@@ -48,8 +48,12 @@ class Cache:
 
     @contextlib.contextmanager
     def locked(self, say: Say) -> Iterator[None]:
-        """Hold the cache for one build; a second run waits. Leftovers of an interrupted run are removed."""
+        """Hold the cache for one build; a second run waits. Leftovers of an interrupted run are removed.
+
+        Build commands inherit the lock: after a kill of ours they may write for a while, and the next run waits for them.
+        """
         with (self.folder() / "lock").open("w") as handle:
+            os.set_inheritable(handle.fileno(), True)  # noqa: FBT003 - the library's own signature
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -13,6 +14,8 @@ from pathlib import Path
 from supply.errors import Say, SupplyError
 
 HEARTBEAT_SECONDS = 20.0
+# When we are killed, the command is asked to end. (Files are closed but for the cache's lock, which it holds until it has.)
+UNTIL_WE_END = ("setpriv", "--pdeathsig", "TERM", "--")
 
 
 def run(
@@ -30,15 +33,14 @@ def run(
     Raises:
         SupplyError: when it cannot be started, fails or takes longer than ``timeout_seconds``; names the log.
     """
+    if shutil.which(command[0], path=(environment or os.environ).get("PATH")) is None:
+        raise SupplyError(f"{what}: {command[0]} cannot be started: it is not installed")
     started = time.monotonic()
     with log.open("wb") as output:
-        try:
-            process = subprocess.Popen(
-                [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-                env=environment, cwd=folder, start_new_session=True,
-            )  # fmt: skip
-        except OSError as error:
-            raise SupplyError(f"{what}: {command[0]} cannot be started: {error.strerror}") from error
+        process = subprocess.Popen(
+            [*UNTIL_WE_END, *map(str, command)], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+            env=environment, cwd=folder, start_new_session=True, close_fds=False,
+        )  # fmt: skip
         try:
             while True:
                 elapsed = time.monotonic() - started

@@ -9,7 +9,7 @@ from infra.host import Host
 from infra.service import SECRETS_FOLDER, Service
 from infra.settings import Logs
 
-# Acknowledged records survive a SIGKILL after about twice this: they pass two stages. The store's minimum; its default is 5 s.
+# Acknowledged records survive a SIGKILL after about three times this (docs/delivery.md). It is the least; the default is 5 s.
 FLUSH_INTERVAL_SECONDS = 1
 # Below this the store turns read-only instead of filling the disk that trading needs.
 FREE_SPACE_FLOOR = "1GiB"
@@ -48,7 +48,10 @@ class LogsPipeline(pulumi.ComponentResource):
         )
         if settings.collector != "none":
             collector = catalogue()[settings.collector]
-            self.collector = Service(collector, host, command=COLLECTOR_COMMANDS[collector.name](collector), parent=self)
+            # Begun after the store and so ended before it: what a collector holds when it ends, it must still deliver.
+            self.collector = Service(
+                collector, host, command=COLLECTOR_COMMANDS[collector.name](collector), after=[self.store], parent=self
+            )
         self.register_outputs({})
 
 

@@ -16,6 +16,7 @@ import docker
 from docker.models.containers import Container
 
 from infra.catalogue import catalogue
+from infra.health import answers
 from infra.service import LOG_OPTIONS
 from supply import images
 
@@ -67,12 +68,20 @@ class Store:
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def rows(self, query: str, *, seconds: float = 30, **options: str) -> list[dict[str, Any]]:
+    def ask(self, query: str, *, seconds: float = 30) -> list[dict[str, Any]]:
+        """Rows of a LogsQL query.
+
+        Raises:
+            OSError: the store refuses it, or does not answer.
+        """
+        body = urllib.parse.urlencode({"query": query}).encode()
+        with urllib.request.urlopen(f"{self.url}/select/logsql/query", body, timeout=seconds) as answer:
+            return [json.loads(line) for line in answer.read().splitlines()]
+
+    def rows(self, query: str, *, seconds: float = 30) -> list[dict[str, Any]]:
         """Rows of a LogsQL query; none while the store does not answer."""
-        body = urllib.parse.urlencode({"query": query, **options}).encode()
         try:
-            with urllib.request.urlopen(f"{self.url}/select/logsql/query", body, timeout=seconds) as answer:
-                return [json.loads(line) for line in answer.read().splitlines()]
+            return self.ask(query, seconds=seconds)
         except OSError:
             return []
 
@@ -99,6 +108,30 @@ class Store:
                 return self.count(run, written)
             time.sleep(1)
         return self.count(run, written)
+
+
+@contextmanager
+def log_store(client: docker.DockerClient, *options: str) -> Iterator[Store]:
+    """A VictoriaLogs that answers, with its data in memory, on Docker's default network."""
+    component = catalogue()["victorialogs"]
+    container = client.containers.run(
+        images.ensure(component, "packages", client, print).reference,
+        [f"-storageDataPath={component.data}", *options],
+        user="0",
+        detach=True,
+        tmpfs={component.data: "size=64m"},
+    )
+    try:
+        assert component.probe.http
+        deadline = time.monotonic() + component.probe.start_seconds
+        while not answers(container.attrs, component, component.probe.http):
+            assert time.monotonic() < deadline, container.logs().decode()
+            time.sleep(0.2)
+            container.reload()
+        address = container.attrs["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
+        yield Store(f"http://{address}:{component.ports['http'].container}")
+    finally:
+        container.remove(force=True, v=True)
 
 
 @contextmanager

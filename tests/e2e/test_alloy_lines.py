@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,11 @@ import docker
 import pytest
 
 from infra.catalogue import PROJECT_ROOT, catalogue
-from infra.health import answers
 from infra.pipelines.logs import COLLECTOR_COMMANDS
 from supply import images
 from tests.containers.lines import TIME, Line, lines
 
-from .delivery import Store
+from .delivery import log_store
 
 pytestmark = pytest.mark.docker
 
@@ -67,7 +65,7 @@ def place(folder: Path, url: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[dict[str, Any]]]]:
+def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
     """Records by container, once all that is to come has come."""
     folder, client = tmp_path_factory.mktemp("alloy"), docker.from_env()
     for line in lines():
@@ -76,43 +74,26 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[
         (home / f"{identity(line)}-json.log").write_text(as_docker_writes(line), encoding="utf-8")
     (folder / "config").mkdir()
     (folder / "data").mkdir()
-    running = []
-    try:
-        store = catalogue()["victorialogs"]
-        running.append(
-            client.containers.run(
-                images.ensure(store, "packages", client, print).reference, [f"-storageDataPath={store.data}"], detach=True,
-                user="0", tmpfs={store.data: "size=64m"},
-            )
+    alloy = catalogue()["alloy"]
+    mounts = {folder / "containers": alloy.container_logs, folder / "config": alloy.config, folder / "data": alloy.data}
+    with log_store(client) as store:
+        place(folder / "config", store.url)
+        container = client.containers.run(
+            images.ensure(alloy, "packages", client, print).reference, COLLECTOR_COMMANDS["alloy"](alloy), detach=True,
+            volumes={str(source): {"bind": target, "mode": "rw"} for source, target in mounts.items()},
         )  # fmt: skip
-        assert store.probe.http
-        deadline = time.monotonic() + store.probe.start_seconds
-        while not answers(running[0].attrs, store, store.probe.http):
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-            running[0].reload()
-        address = running[0].attrs["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
-        url = f"http://{address}:{store.ports['http'].container}"
-        place(folder / "config", url)
-        alloy = catalogue()["alloy"]
-        mounts = {folder / "containers": alloy.container_logs, folder / "config": alloy.config, folder / "data": alloy.data}
-        running.append(
-            client.containers.run(
-                images.ensure(alloy, "packages", client, print).reference, COLLECTOR_COMMANDS["alloy"](alloy), detach=True,
-                volumes={str(source): {"bind": target, "mode": "rw"} for source, target in mounts.items()},
-            )
-        )  # fmt: skip
-        wanted = sum("drop_rule" not in line.record for line in lines())
-        deadline = time.monotonic() + SECONDS_TO_COME
-        while len(rows := Store(url).rows("*")) < wanted and time.monotonic() < deadline:
-            time.sleep(1)
-        time.sleep(3)  # one too many would come now
-        rows = Store(url).rows("*")
-        yield {name: [row for row in rows if row["container_name"] == name] for name in {row["container_name"] for row in rows}}
-    finally:
-        for container in running:
+        try:
+            wanted = sum("drop_rule" not in line.record for line in lines())
+            deadline = time.monotonic() + SECONDS_TO_COME
+            while len(store.rows("*")) < wanted and time.monotonic() < deadline:
+                time.sleep(1)
+            time.sleep(3)  # one too many would come now
+            rows = store.rows("*")
+        finally:
             container.remove(force=True, v=True)
-        client.close()
+    client.close()
+    names = {row["container_name"] for row in rows}
+    return {name: [row for row in rows if row["container_name"] == name] for name in names}
 
 
 # A text of several lines that no collector joins: docs/delivery.md says so.

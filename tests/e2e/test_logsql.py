@@ -17,15 +17,14 @@ from urllib.parse import urlencode
 import docker
 import pytest
 
-from infra.catalogue import PROJECT_ROOT, catalogue
-from infra.health import answers
-from supply import images
+from infra.catalogue import PROJECT_ROOT
+
+from .delivery import Store, log_store
 
 pytestmark = pytest.mark.docker
 
 Record = dict[str, Any]
 STRATEGY, OTHER = "orb_15min_call_1", "orb_15min_call_10"
-NOW = datetime.now(UTC)
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,10 @@ class Case:
 
     @property
     def age(self) -> timedelta:
-        return self.time if isinstance(self.time, timedelta) else NOW - self.time
+        return self.time if isinstance(self.time, timedelta) else datetime.now(UTC) - self.time
+
+    def when(self, now: datetime) -> datetime:
+        return now - self.time if isinstance(self.time, timedelta) else self.time
 
 
 def said(name: str, minutes: float, strategy: str, text: str, level: str = "INFO", **fields: Any) -> Case:
@@ -114,42 +116,22 @@ def documented() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
+def store() -> Iterator[Store]:
     """A store that keeps more than a year, with the records."""
-    component, client = catalogue()["victorialogs"], docker.from_env()
-    container = client.containers.run(
-        images.packages_reference(component),
-        ["-storageDataPath=/tmp/data", "-retentionPeriod=2y"],
-        user="0",
-        detach=True,
-        tmpfs={"/tmp": "size=64m"},
-    )
-    try:
-        assert component.probe.http
-        deadline = time.monotonic() + component.probe.start_seconds
-        while not answers(container.attrs, component, component.probe.http):
-            assert time.monotonic() < deadline, container.logs().decode()
-            time.sleep(0.2)
-            container.reload()
-        address = container.attrs["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
-        url = f"http://{address}:{component.ports['http'].container}"
-        lines = [json.dumps({"_time": (NOW - case.age).isoformat(), "name": case.name, **case.record}) for case in CASES]
+    client = docker.from_env()
+    with log_store(client, "-retentionPeriod=2y") as store:
+        now = datetime.now(UTC)
+        lines = [json.dumps({"_time": case.when(now).isoformat(), "name": case.name, **case.record}) for case in CASES]
         query = urlencode({"_stream_fields": "source,strategy_id,container_name,level"})
         body, headers = "\n".join(lines).encode(), {"Content-Type": "application/stream+json"}
-        request = urllib.request.Request(f"{url}/insert/jsonline?{query}", body, headers)
+        request = urllib.request.Request(f"{store.url}/insert/jsonline?{query}", body, headers)
         urllib.request.urlopen(request, timeout=10).close()
-        while len(rows(url, "*")) < len(CASES):
+        deadline = time.monotonic() + 30
+        while len(store.ask("*")) < len(CASES):
             assert time.monotonic() < deadline
             time.sleep(0.2)
-        yield url
-    finally:
-        container.remove(force=True, v=True)
-        client.close()
-
-
-def rows(url: str, query: str) -> list[Record]:
-    with urllib.request.urlopen(f"{url}/select/logsql/query", urlencode({"query": query}).encode(), timeout=10) as answer:
-        return [json.loads(line) for line in answer.read().splitlines()]
+        yield store
+    client.close()
 
 
 def test_the_page_and_this_table_name_the_same_queries():
@@ -157,29 +139,29 @@ def test_the_page_and_this_table_name_the_same_queries():
 
 
 @pytest.mark.parametrize("comment", FINDS)
-def test_a_query_finds_what_the_page_says(url: str, comment: str):
+def test_a_query_finds_what_the_page_says(store: Store, comment: str):
     wanted = {case.name for case in CASES if FINDS[comment](case.age, case.record)}
     assert wanted
     assert wanted < {case.name for case in CASES}
 
-    assert {row["name"] for row in rows(url, documented()[comment])} == wanted
+    assert {row["name"] for row in store.ask(documented()[comment])} == wanted
 
 
-def test_counting_by_level(url: str):
+def test_counting_by_level(store: Store):
     recent = Counter(case.record["level"] for case in CASES if case.age < timedelta(hours=1))
 
-    assert {row["level"]: int(row["records"]) for row in rows(url, documented()[COUNTS])} == recent
+    assert {row["level"]: int(row["records"]) for row in store.ask(documented()[COUNTS])} == recent
 
 
-def test_choosing_fields(url: str):
-    found = rows(url, documented()[FIELDS])
+def test_choosing_fields(store: Store):
+    found = store.ask(documented()[FIELDS])
 
     assert {tuple(sorted(row)) for row in found} == {("_msg", "_time", "strategy_id")}
     assert len(found) == sum(case.age < timedelta(minutes=5) and "strategy_id" in case.record for case in CASES)
 
 
-def test_the_source_s_way_to_count_is_refused(url: str):
+def test_the_source_s_way_to_count_is_refused(store: Store):
     with pytest.raises(urllib.error.HTTPError) as refused:
-        rows(url, "_time:1h | stats count() by (level)")
+        store.ask("_time:1h | stats count() by (level)")
     assert refused.value.code == 400
     refused.value.close()

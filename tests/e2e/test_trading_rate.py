@@ -21,8 +21,14 @@ KEPT = 0.98
 
 
 def progress(client: docker.DockerClient, stack: StackUnderTest) -> list[dict]:
-    lines = client.api.logs(stack.container("trader"), tail=400).decode().splitlines()
-    return [json.loads(line) for line in lines if '"progress"' in line]
+    """The trader's own progress lines among its last ones; one that has just started has none yet."""
+    deadline = time.monotonic() + 60
+    while True:
+        lines = client.api.logs(stack.container("trader"), tail=400).decode().splitlines()
+        if found := [json.loads(line) for line in lines if '"progress"' in line]:
+            return found
+        assert time.monotonic() < deadline, "\n".join(lines[-10:])
+        time.sleep(1)
 
 
 def rate(client: docker.DockerClient, stack: StackUnderTest, seconds: float) -> float:

@@ -1,6 +1,7 @@
 """Parts of a build that need neither Docker nor a network: mirrors, tar filter, cache, commands."""
 
 import os
+import subprocess
 import sys
 import tarfile
 import threading
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.catalogue import catalogue
+from infra.catalogue import PROJECT_ROOT, catalogue
 from supply import build, commands, debian, recipe, rootfs, wheels
 from supply.cache import Cache
 from supply.errors import SupplyError
@@ -204,6 +205,29 @@ def test_command_is_bounded_and_leaves_no_children(tmp_path: Path) -> None:
     time.sleep(0.2)
     state = Path(f"/proc/{note.read_text()}/stat")
     assert not state.exists() or ") Z " in state.read_text()
+
+
+def test_command_ends_with_us_and_holds_the_cache_until_then(tmp_path: Path) -> None:
+    ours = f"""
+from pathlib import Path
+from supply import commands
+from supply.cache import Cache
+cache = Cache(Path({str(tmp_path)!r}))
+with cache.locked(print):
+    script = "trap 'sleep 1; echo ended >> $0; exit' TERM; echo $$ > $0; while true; do sleep 0.1; done"
+    commands.run(["sh", "-c", script, {str(tmp_path / "note")!r}], what="test", log=cache.log("test"), say=print)
+"""
+    note = tmp_path / "note"
+    with subprocess.Popen([sys.executable, "-c", ours], cwd=PROJECT_ROOT) as process:
+        while not note.exists() or not note.read_text():
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.kill()
+    said: list[str] = []
+
+    with Cache(tmp_path).locked(said.append):
+        assert note.read_text().splitlines()[1:] == ["ended"]
+    assert said == [f"waiting for another run that builds in {tmp_path}"]
 
 
 def test_missing_command_is_named(tmp_path: Path) -> None:
