@@ -37,6 +37,24 @@ DISK_MB = FLOOR_MB + 512
 # What the store has acknowledged and not yet written: a second until rows become a part in memory, a second until that is due,
 # a second until the next look at what is due, and the write.
 FLUSH_SECONDS = 4
+STORED, RAW = "vl_data_size_bytes", "vl_uncompressed_data_size_bytes"
+# What a trading container prints: no two lines are the same, as order ids, prices and quantities are not.
+TRADING_LINES = """
+import json, random, sys, time, uuid
+run, rate, lines = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
+random.seed(1)
+said = ("order submitted", "order accepted", "order filled", "bar received", "signal below its threshold", "position opened")
+begun = time.monotonic()
+for seq in range(1, lines + 1):
+    while (ahead := begun + seq / rate - time.monotonic()) > 0:
+        time.sleep(min(ahead, 0.01))
+    print(json.dumps({
+        "run_id": run, "seq": seq, "level": "INFO", "message": random.choice(said), "component": "OrbBreakout",
+        "strategy_id": "orb_15min_call_1", "instrument": "ESZ6.XCME",
+        "client_order_id": str(uuid.UUID(int=random.getrandbits(128))),
+        "price": round(random.gauss(5900, 15), 2), "quantity": random.randint(1, 20), "timestamp_ns": time.time_ns(),
+    }), flush=seq % 10 == 0)
+"""
 ODD_LINES = r"""
 import sys, time
 start = b'{"run_id": "odd", "message": "'
@@ -284,6 +302,28 @@ def test_latency_and_cost_at_rest(way: Way):
             f"delivery, {part} at 10 lines/s: CPU %, memory MB", f"{(cpu - cpu_before) / elapsed * 100:.2f}, {rss / 1e6:.0f}"
         )
     assert len(seen) == lines
+
+
+def test_what_a_line_takes(way: Way):
+    """Bytes on disk and processor time of a line that is like a trader's; crowsnest.capacity rests on these."""
+    rate, seconds = 500, 120 if FULL else 30
+    lines = rate * seconds
+    before = {part: usage(way, part)[0] for part in (COLLECTOR, STORE)}
+    stored_before, raw_before = (metric(way, name) for name in (STORED, RAW))
+
+    found = way.count("trading-lines", lambda: None, seconds=seconds, rate=rate, script=TRADING_LINES)
+
+    time.sleep(FLUSH_SECONDS)
+    stored, raw = metric(way, STORED) - stored_before, metric(way, RAW) - raw_before
+    figure(
+        "delivery, bytes of a trading line: raw, stored, share", f"{raw / lines:.0f}, {stored / lines:.1f}, {stored / raw:.3f}"
+    )
+    for part, cpu_before in before.items():
+        cpu, rss = usage(way, part)
+        cores = (cpu - cpu_before) / (raw / 2**20)
+        figure(f"delivery, {part} at {rate} trading lines/s: cores/(MiB/s), memory MB", f"{cores:.2f}, {rss / 1e6:.0f}")
+    assert (found.lost, found.repeated) == (0, 0)
+    assert stored < raw
 
 
 def usage(way: Way, component: str) -> tuple[float, int]:
