@@ -86,10 +86,10 @@ def answers(actual: dict[str, Any], component: Component, probe: HttpProbe) -> b
         component: entry of the catalogue.
         probe: what to ask.
     """
-    addresses = [network["IPAddress"] for network in actual["NetworkSettings"]["Networks"].values() if network["IPAddress"]]
-    if not addresses:
+    base = address(actual, component, probe.port)
+    if base is None:
         return False
-    url = f"http://{addresses[0]}:{component.ports[probe.port].container}{probe.path}"
+    url = f"{base}{probe.path}"
     try:
         # Never by a proxy that the environment names.
         with requests.Session() as session:
@@ -99,6 +99,12 @@ def answers(actual: dict[str, Any], component: Component, probe: HttpProbe) -> b
     except requests.RequestException:
         return False
     return response.status_code < 400
+
+
+def address(actual: dict[str, Any], component: Component, port: str) -> str | None:
+    """Base URL of a component's port at its container's own address; None while it has none."""
+    addresses = [network["IPAddress"] for network in actual["NetworkSettings"]["Networks"].values() if network["IPAddress"]]
+    return f"http://{addresses[0]}:{component.ports[port].container}" if addresses else None
 
 
 def _image_name(client: docker.DockerClient, image_id: str) -> str:
