@@ -20,6 +20,8 @@ STARTING = "starting"
 UNHEALTHY = "unhealthy"
 UNASKED = "running"  # on another machine, where its address cannot be reached
 WELL = (HEALTHY, UNASKED)
+# Who was too slow to answer while others started gets well by itself.
+MAY_GET_WELL = (STARTING, UNHEALTHY)
 LOG_LINES = 10
 LOG_LINE_CHARACTERS = 300
 POLL_SECONDS = 0.5
@@ -129,7 +131,7 @@ def wait(client: docker.DockerClient, settings: Settings, say: Callable[[str], N
     while True:
         healths = read(client, settings)
         elapsed = time.monotonic() - begun
-        waiting = [health for health in healths if health.state == STARTING and elapsed < patience[health.component]]
+        waiting = [health for health in healths if health.state in MAY_GET_WELL and elapsed < patience[health.component]]
         for health in waiting:
             if health.component not in announced:
                 announced.add(health.component)
