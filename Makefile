@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 BEGUN := $(shell date +%s)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up down purge status drift preview logs images lock test test-tools check unit contract molecule molecule-quick stack vm vm-where-quick vm-lynis delivery bench pythons docs clean-room web-build web-check web-test web-types drill
+.PHONY: help venv up down purge status refill drift preview logs images lock test test-tools check unit contract molecule molecule-quick stack vm vm-where-quick vm-lynis delivery bench pythons docs clean-room web-build web-check web-test web-types drill
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ status: venv ## health of each component
 
 preview: venv ## what `make up` would change
 	@$(CLI) preview --stack $(STACK)
+
+refill: venv ## bring lines of containers again that the log store lost when it was killed
+	@$(CLI) refill --stack $(STACK)
 
 drift: venv ## compare what runs with what was declared; exit 2 on drift
 	@$(CLI) drift --stack $(STACK)

@@ -1,4 +1,4 @@
-"""Deploy a stack: ``python -m infra.cli up | preview | drift | down | purge | status | describe``.
+"""Deploy a stack: ``python -m infra.cli up | preview | drift | down | purge | status | refill | describe``.
 
 Exit codes: 0 done and as declared, 1 failed, 2 drift found or refused with nothing changed.
 """
@@ -12,13 +12,14 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
 import docker
 
 from infra import daemon, health, preflight, reload, repair
+from infra import refill as refilling
 from infra import settings as stack_settings
 from infra.checkpoint import Checkpoint
 from infra.daemon import DaemonError
@@ -222,6 +223,21 @@ def _confirm(settings: Settings, doomed: Sequence[Path]) -> None:
         raise Refused("not purged: the name did not match")
 
 
+def refill(deployment: Deployment, options: argparse.Namespace) -> int:
+    """Bring lines of containers again that the log store lost when it was killed."""
+    report = deployment.report
+    brought = refilling.refill(deployment.client, deployment.settings, report.say, seconds=options.seconds)
+    if brought:
+        report.table(("container", "lines brought", "now stored"), [one.row for one in brought])
+        report.say(
+            "  what is brought and not stored is dropped by a rule" if any(one.left for one in brought) else "  all stored"
+        )
+    else:
+        report.say("nothing is missing")
+    report.close("ok", brought=[asdict(one) for one in brought])
+    return OK
+
+
 def status(deployment: Deployment, _options: argparse.Namespace) -> int:
     """Health of each component; exit 1 when one is not healthy."""
     healths = health.read(deployment.client, deployment.settings)
@@ -243,7 +259,7 @@ def describe(deployment: Deployment, _options: argparse.Namespace) -> int:
     return OK
 
 
-COMMANDS = {command.__name__: command for command in (up, preview, drift, down, purge, status, describe)}
+COMMANDS = {command.__name__: command for command in (up, preview, drift, down, purge, status, refill, describe)}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -269,6 +285,13 @@ def parser() -> argparse.ArgumentParser:
                 "--replace", action="append", default=[], metavar="COMPONENT", help="recreate this container; repeatable"
             )
             sub.add_argument("--accept-daemon", action="store_true", help="the machine's Docker was installed anew")
+        if name == "refill":
+            sub.add_argument(
+                "--seconds",
+                type=float,
+                default=refilling.DEFAULT_SECONDS,
+                help="how long before the log store's last end to look (default: %(default)s)",
+            )
         if name == "purge":
             sub.add_argument("--yes", action="store_true", help="do not ask")
     return top

@@ -20,6 +20,8 @@ STARTING = "starting"
 UNHEALTHY = "unhealthy"
 UNASKED = "running"  # on another machine, where its address cannot be reached
 WELL = (HEALTHY, UNASKED)
+# Who was too slow to answer while others started gets well by itself.
+MAY_GET_WELL = (STARTING, UNHEALTHY)
 LOG_LINES = 10
 LOG_LINE_CHARACTERS = 300
 POLL_SECONDS = 0.5
@@ -86,7 +88,7 @@ def answers(actual: dict[str, Any], component: Component, probe: HttpProbe) -> b
         component: entry of the catalogue.
         probe: what to ask.
     """
-    base = address(actual, component, probe)
+    base = address(actual, component, probe.port)
     if base is None:
         return False
     url = f"{base}{probe.path}"
@@ -101,10 +103,10 @@ def answers(actual: dict[str, Any], component: Component, probe: HttpProbe) -> b
     return response.status_code < 400
 
 
-def address(actual: dict[str, Any], component: Component, place: HttpProbe) -> str | None:
-    """Where this machine reaches a port of a container, published or not; None while it has no address."""
+def address(actual: dict[str, Any], component: Component, port: str) -> str | None:
+    """Base URL of a component's port at its container's own address; None while it has none."""
     addresses = [network["IPAddress"] for network in actual["NetworkSettings"]["Networks"].values() if network["IPAddress"]]
-    return f"http://{addresses[0]}:{component.ports[place.port].container}" if addresses else None
+    return f"http://{addresses[0]}:{component.ports[port].container}" if addresses else None
 
 
 def _image_name(client: docker.DockerClient, image_id: str) -> str:
@@ -129,7 +131,7 @@ def wait(client: docker.DockerClient, settings: Settings, say: Callable[[str], N
     while True:
         healths = read(client, settings)
         elapsed = time.monotonic() - begun
-        waiting = [health for health in healths if health.state == STARTING and elapsed < patience[health.component]]
+        waiting = [health for health in healths if health.state in MAY_GET_WELL and elapsed < patience[health.component]]
         for health in waiting:
             if health.component not in announced:
                 announced.add(health.component)

@@ -80,7 +80,7 @@ def _base(client: docker.DockerClient, settings: Settings, component: Component,
         actual = client.api.inspect_container(settings.container_name(component))
     except NotFound:
         return None
-    return address(actual, component, place)
+    return address(actual, component, place.port)
 
 
 def _session() -> requests.Session:

@@ -22,6 +22,7 @@ PROJECT = "crowsnest"
 MONITOR = f"{PROJECT}_monitor"
 CONFIG_KEY = f"{PROJECT}:stack"
 LOOPBACK = "127.0.0.1"
+REFILL_FOLDER = "refill"  # in a collector's data folder: lines that it reads beside Docker's (infra/refill.py)
 
 Supply = Literal["auto", "upstream", "packages"]
 
@@ -68,6 +69,17 @@ class Logs(Model):
     def components(self) -> list[str]:
         """What runs."""
         return ["victorialogs"] if self.collector == "none" else ["victorialogs", self.collector]
+
+
+class ContainersBrought(Model):
+    """Containers whose lines the collector brings: first parts of names (none: all), and whole names that it leaves out."""
+
+    brought: list[str]
+    left_out: list[str]
+
+    def takes(self, container: str) -> bool:
+        """Whether the collector brings this container's lines."""
+        return container not in self.left_out and (not self.brought or container.startswith(tuple(self.brought)))
 
 
 class Trader(Model):
@@ -306,7 +318,7 @@ class Settings(Model):
             "data_dir": str(self.folders.data),
             "secrets_dir": str(self.folders.config / "secrets"),
             "urls": self.urls,
-            "containers": self._brought(),
+            "containers": {**self.containers_brought.model_dump(), "refill_folder": REFILL_FOLDER},
             "metrics": self._metrics(),
             "monitor": MONITOR,
             "components": [
@@ -326,15 +338,15 @@ class Settings(Model):
             ],
         }
 
-    def _brought(self) -> dict[str, list[str]]:
-        """Containers whose lines the collector brings: first parts of names, and whole names that it leaves out."""
+    @property
+    def containers_brought(self) -> ContainersBrought:
+        """Whose lines the collector brings."""
         logs = self.pipelines.logs
         # The trader sends its records itself; what the collector says of a failure would feed the failure.
         silent = [component for component in self.components if component.container_logs or component.name == "trader"]
-        return {
-            "brought": logs.containers if logs else [],
-            "left_out": [self.container_name(component) for component in silent],
-        }
+        return ContainersBrought(
+            brought=logs.containers if logs else [], left_out=[self.container_name(component) for component in silent]
+        )
 
     def _metrics(self) -> dict[str, object] | None:
         """What the configuration of Prometheus and Alertmanager is made from."""

@@ -19,6 +19,7 @@ from crowsnest.capacity import (
     contradictions,
     demand_of,
     main,
+    report,
 )
 
 LOAD = Load(records_per_second=10, bytes_per_record=250, retention_days=14)
@@ -38,7 +39,8 @@ def test_a_load_takes_disk_in_proportion() -> None:
 
 
 def test_what_is_not_measured_is_unknown_and_not_zero() -> None:
-    assert demand_of(LOAD).memory_mib["store"] is None
+    assert demand_of(LOAD).memory_mib["vector"] is None
+    assert "vector   memory not measured yet" in report(LOAD, [])
     measured = {**COEFFICIENTS, "store_base_mib": Coefficient(100, "MiB", "a test", measured_here=True)}
 
     assert demand_of(Load(4096, 256, 14), measured).memory_mib["store"] == pytest.approx(900)

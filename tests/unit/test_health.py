@@ -17,6 +17,7 @@ from infra.catalogue import Component, catalogue
 from infra.settings import Settings
 
 STACK = settings.parse("own", {"pipelines": {"logs": {"collector": "none"}}})
+REDIS_ONLY = settings.parse("own", {"pipelines": {"trading": {"components": ["redis"]}}})
 REAL = catalogue()["victorialogs"]
 
 
@@ -75,6 +76,37 @@ def test_who_is_silent_is_unhealthy_once_its_start_is_over(monkeypatch, served):
     component, _ = served
     silent = component.model_copy(update={"ports": {"http": component.ports["http"].model_copy(update={"container": 1})}})
     assert state(monkeypatch, silent, container(component.probe.start_seconds + 1)) == "unhealthy"
+
+
+def readings(monkeypatch: pytest.MonkeyPatch, *states: str) -> None:
+    """Have `wait` read these states one after the other, the last again and again."""
+    left = list(states)
+    monkeypatch.setattr(health, "POLL_SECONDS", 0)
+    monkeypatch.setattr(
+        health, "read", lambda *_: [health.Health("redis", "cn-redis", left.pop(0) if len(left) > 1 else left[0])]
+    )
+
+
+@pytest.mark.parametrize("before", ["starting", "unhealthy"])
+def test_who_is_not_well_yet_is_waited_for(monkeypatch, before):
+    readings(monkeypatch, before, before, "healthy")
+    said: list[str] = []
+
+    (last,) = health.wait(None, REDIS_ONLY, said.append)
+
+    assert last.state == "healthy"
+    assert said == ["waiting for redis to become healthy"]
+
+
+@pytest.mark.parametrize("state", ["unhealthy", "exited", "missing"])
+def test_who_does_not_get_well_is_not_waited_for_for_ever(monkeypatch, state):
+    readings(monkeypatch, state)
+    clock = iter(range(0, 10_000, 10))
+    monkeypatch.setattr(health.time, "monotonic", lambda: next(clock))
+
+    (last,) = health.wait(None, REDIS_ONLY, str)
+
+    assert last.state == state
 
 
 def test_a_proxy_of_the_environment_is_not_asked(monkeypatch, served):

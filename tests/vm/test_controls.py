@@ -14,7 +14,7 @@ def test_every_control_is_proven(vm: Machine, hardened: Play):
     done = role_tests(vm, "-p", "tests.vm.proof", "--proof-report", report)
 
     outcomes = json.loads(report.read_text(encoding="utf-8"))
-    wanted = {control.id for control in controls()}
+    wanted = {control.id for control in controls() if not control.container_only}
     proven = {control for control, tests in outcomes.items() if set(tests.values()) == {"passed"}} & wanted
     figure("controls proven", f"{len(proven)} of {len(wanted)}")
     assert sorted(wanted - proven) == [], done.stdout[-8000:]

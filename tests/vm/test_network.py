@@ -70,10 +70,13 @@ def mistake(vm: Machine) -> Iterator[None]:
 
 
 def test_exactly_ssh_answers(vm: Machine):
-    begun = time.monotonic()
-    found = json.loads(vm.outside([sys.executable, SCAN, "1.8", ADDRESS, ADDRESS6], timeout=600).stdout)
-
-    figure("scan of 2 x 65,535 ports, s", f"{time.monotonic() - begun:.0f}")
+    """sshd's port is the scan's own proof: one that misses it was too slow to see anything, and is done again, slower."""
+    for seconds in (1.8, 4, 8):
+        begun = time.monotonic()
+        found = json.loads(vm.outside([sys.executable, SCAN, str(seconds), ADDRESS, ADDRESS6], timeout=1200).stdout)
+        figure("scan of 2 x 65,535 ports, s", f"{time.monotonic() - begun:.0f}")
+        if all(SSH in ports for ports in found.values()):
+            break
     assert found == {ADDRESS: [SSH], ADDRESS6: [SSH]}
 
 

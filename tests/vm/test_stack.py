@@ -19,6 +19,7 @@ from tests.vm.converge import Ansible, Play
 from tests.vm.machine import Machine
 
 STACK = settings.read(image.STACK)
+HEALTHY_SECONDS = 300  # an emulated machine takes two minutes to boot, and starts its containers while it does
 
 
 def container(component: str) -> str:
@@ -26,14 +27,14 @@ def container(component: str) -> str:
 
 
 def wait_for_health(vm: Machine) -> dict[str, str]:
-    """State of each component, once all are well, or the last after some minutes."""
+    """State of each component, once all are well, or the last after some minutes; none while the engine is still starting."""
     status = f"cd /opt/crowsnest && PYTHONPATH=src:. .venv/bin/python -m infra.cli status --json --stack {STACK.stack}"
-    for _ in range(12):
-        states = {one["component"]: one["state"] for one in json.loads(vm.root(status, check=False))["components"]}
-        if states == healthy():
-            break
+    deadline = time.monotonic() + HEALTHY_SECONDS
+    while True:
+        states = {one["component"]: one["state"] for one in json.loads(vm.root(status, check=False)).get("components", [])}
+        if states == healthy() or time.monotonic() > deadline:
+            return states
         time.sleep(5)
-    return states
 
 
 def healthy() -> dict[str, str]:
