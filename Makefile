@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 BEGUN := $(shell date +%s)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up down purge status drift preview logs images lock test test-tools check unit contract molecule molecule-quick stack vm vm-where-quick vm-lynis delivery bench pythons docs clean-room web-build web-check web-test web-types drill
+.PHONY: help venv up down purge status drift preview logs certificate images lock test test-tools check unit contract molecule molecule-quick stack vm vm-where-quick vm-lynis delivery bench pythons docs clean-room web-build web-check web-test web-types drill
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,9 +39,11 @@ drift: venv ## compare what runs with what was declared; exit 2 on drift
 	@$(CLI) drift --stack $(STACK)
 
 logs: venv ## newest records of the strategies; FOLLOW=1 goes on
-	@url=$$($(CLI) describe --stack $(STACK) | $(PYTHON) -c 'import json,sys; print(json.load(sys.stdin)["urls"].get("victorialogs.http", ""))'); \
-	[ -n "$$url" ] || { echo "stack $(STACK) has no published log store" >&2; exit 2; }; \
+	@url=$$($(CLI) address victorialogs --stack $(STACK)) && \
 	$(PYTHON) -m crowsnest.logs recent --url "$$url" --filter 'source:strategy' --limit 20 $(if $(FOLLOW),--follow)
+
+certificate: venv ## root certificate of the gateway's own authority, to be trusted: make -s certificate > crowsnest-root.crt
+	@$(CLI) certificate --stack $(STACK)
 
 images: venv ## pull or build the stack's images beforehand
 	@$(PYTHON) -m supply images --stack $(STACK) $(if $(SUPPLY),--supply $(SUPPLY))

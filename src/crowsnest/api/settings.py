@@ -27,6 +27,8 @@ class ApiSettings:
     database: Path = Path("crowsnest-api.sqlite3")
     admin_password_file: Path | None = None
     """Password of the user `admin`, who is made when there is no user yet."""
+    pages: Path | None = None
+    """Folder with the built viewer, which is served beside the API; None serves none."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks whose X-Forwarded-For and X-Forwarded-Proto are believed."""
 
@@ -73,6 +75,7 @@ _VARIABLES: tuple[tuple[str, str, Callable[[str], object]], ...] = (
     (PREFIX + "PORT", "port", _port),
     (PREFIX + "DATABASE", "database", Path),
     (PREFIX + "ADMIN_PASSWORD_FILE", "admin_password_file", Path),
+    (PREFIX + "PAGES", "pages", Path),
     (PREFIX + "TRUSTED_PROXIES", "trusted_proxies", _networks),
 )
 
@@ -83,5 +86,6 @@ environment variables:
   {PREFIX}PORT                 port to listen on
   {PREFIX}DATABASE             SQLite file with users, sessions, views and the audit log
   {PREFIX}ADMIN_PASSWORD_FILE  file with the password of `admin`, who is made when there is no user yet
+  {PREFIX}PAGES                folder with the built viewer (default none)
   {PREFIX}TRUSTED_PROXIES      comma list of networks whose X-Forwarded-For is believed (default none)
 """
