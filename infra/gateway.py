@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from infra.catalogue import Model, catalogue
+from infra.catalogue import Component, Model, catalogue
 
 if TYPE_CHECKING:
     from infra.settings import Settings
@@ -17,6 +17,7 @@ class Tool(Model):
     """A component with pages of its own, which knows no users: the gateway asks the API who comes.
 
     Attributes:
+        title: what people call it.
         path: where it begins, below the gateway's address.
         start: page to open, below that.
         needs: what the API is asked of whoever comes.
@@ -26,6 +27,7 @@ class Tool(Model):
         rooted: whether it expects its own path in an address, rather than to be at the top.
     """
 
+    title: str
     path: str
     start: str = "/"
     needs: str = "role=operator"
@@ -37,11 +39,13 @@ class Tool(Model):
 
 # Whatever a tool has for its operation, and what deletes data, is for the networks inside.
 TOOLS = {
-    "victorialogs": Tool(path="/victorialogs", start="/select/vmui/", only=["/select/*"]),
-    "prometheus": Tool(path="/prometheus", hidden=["/-/*", "/api/v1/admin/*", "/debug/*", "/metrics"]),
-    "alertmanager": Tool(path="/alertmanager", hidden=["/-/*", "/debug/*", "/metrics"]),
+    "victorialogs": Tool(title="VictoriaLogs", path="/victorialogs", start="/select/vmui/", only=["/select/*"]),
+    "prometheus": Tool(title="Prometheus", path="/prometheus", hidden=["/-/*", "/api/v1/admin/*", "/debug/*", "/metrics"]),
+    "alertmanager": Tool(title="Alertmanager", path="/alertmanager", hidden=["/-/*", "/debug/*", "/metrics"]),
     # It has roles of its own, and shows all strategies.
-    "grafana": Tool(path="/grafana", needs="role=viewer&strategies=all", hidden=["/metrics"], named=True, rooted=True),
+    "grafana": Tool(
+        title="Grafana", path="/grafana", needs="role=viewer&strategies=all", hidden=["/metrics"], named=True, rooted=True
+    ),
 }
 
 
@@ -59,8 +63,21 @@ def described(settings: Settings) -> dict[str, object] | None:
         "acme": gateway.acme.model_dump(exclude_none=True),
         "open_ports": settings.open_ports,
         "tools": [
-            {"name": one.name, "upstream": f"{one.name}:{one.ports['http'].container}", **TOOLS[one.name].model_dump()}
-            for one in settings.components
-            if one.name in TOOLS
+            {
+                "name": one.name,
+                "upstream": f"{one.name}:{one.ports['http'].container}",
+                **TOOLS[one.name].model_dump(exclude={"title"}),
+            }
+            for one in tools(settings)
         ],
     }
+
+
+def tools(settings: Settings) -> list[Component]:
+    """The stack's components that the gateway lets people in to."""
+    return [one for one in settings.components if one.name in TOOLS] if settings.pipelines.gateway else []
+
+
+def links(settings: Settings) -> str:
+    """Title and path of each tool, as the API takes them."""
+    return ",".join(f"{TOOLS[one.name].title}={TOOLS[one.name].path}{TOOLS[one.name].start}" for one in tools(settings))

@@ -21,6 +21,7 @@ from crowsnest.api.identity.repository import SESSION_SECONDS
 from crowsnest.api.identity.schemas import Credentials, Identity, MadeToken, Me, NewToken, Role, Tokens
 from crowsnest.api.identity.service import csrf_token
 from crowsnest.api.problems import Problem, documented
+from crowsnest.api.settings import ApiSettings
 
 router = APIRouter(prefix="/api/auth", tags=["auth"])
 
@@ -28,9 +29,15 @@ router = APIRouter(prefix="/api/auth", tags=["auth"])
 ROLES_ELSEWHERE: Final[dict[Role, str]] = {"operator": "Admin", "viewer": "Viewer"}
 
 
-def _me(identity: Identity) -> dict[str, object]:
-    strategies = None if identity.strategies is None else list(identity.strategies)
-    return {"name": identity.name, "role": identity.role, "strategies": strategies, "csrf_token": csrf_token(identity)}
+def _me(request: Request, identity: Identity) -> dict[str, object]:
+    settings: ApiSettings = request.app.state.settings
+    return {
+        "name": identity.name,
+        "role": identity.role,
+        "strategies": None if identity.strategies is None else list(identity.strategies),
+        "csrf_token": csrf_token(identity),
+        "tools": [{"title": title, "path": path} for title, path in settings.tools if identity.role == "operator"],
+    }
 
 
 @router.post(
@@ -42,7 +49,7 @@ async def login(request: Request, credentials: Credentials) -> Response:
     """Sign in; the answer sets the session cookie."""
     refuse_other_sites(request)
     secret, identity = await service_of(request).login(credentials.username, credentials.password, address_of(request))
-    response = JSONResponse(_me(identity))
+    response = JSONResponse(_me(request, identity))
     response.set_cookie(
         COOKIE,
         secret,
@@ -65,9 +72,9 @@ async def logout(request: Request, identity: Current) -> Response:
 
 
 @router.get("/me", response_model=Me, responses=documented("unauthenticated"))
-async def me(identity: Current) -> Response:
+async def me(request: Request, identity: Current) -> Response:
     """Who is signed in, and the CSRF token of the session."""
-    return JSONResponse(_me(identity))
+    return JSONResponse(_me(request, identity))
 
 
 @router.get("/verify", status_code=204, responses=documented("invalid-query", "unauthenticated", "forbidden", "csrf"))
