@@ -27,7 +27,9 @@ def root_certificate(client: docker.DockerClient, settings: Settings) -> str:
     if settings.pipelines.gateway is None:
         raise Refused(f"stack {settings.stack} has no gateway; its file names the pipelines")
     if settings.pipelines.gateway.domain:
-        raise Refused("this gateway's certificate comes from an authority that machines trust already; there is none to hand out")
+        raise Refused(
+            "this gateway's certificate comes from an authority that machines trust already; there is none to hand out"
+        )
     component = catalogue()[gateway.NAME]
     name = settings.container_name(component)
     try:

@@ -166,7 +166,9 @@ class Component(Model):
     def _fits_together(self) -> Self:
         if self.upstream is None and self.packages is None:
             raise ValueError("it comes from nowhere; name `upstream`, `packages` or both")
-        asked = {"probe": self.probe.http, "reload": self.reload if self.reload and self.reload.path else None} | {f"metrics.{job}": one for job, one in self.metrics.items()}
+        asked = {"probe": self.probe.http, "reload": self.reload if self.reload and self.reload.path else None} | {
+            f"metrics.{job}": one for job, one in self.metrics.items()
+        }
         for what, place in asked.items():
             if place and place.port not in self.ports:
                 raise ValueError(f"{what}: {place.port!r} is not one of its ports: {', '.join(self.ports)}")

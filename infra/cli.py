@@ -250,7 +250,9 @@ def address(deployment: Deployment, options: argparse.Namespace) -> int:
     component = next((one for one in settings.components if one.name == options.component), None)
     if component is None or "http" not in component.ports:
         able = [one.name for one in settings.components if "http" in one.ports]
-        raise Refused(f"{options.component} is not in stack {settings.stack} or has no HTTP port; choose from {', '.join(able)}")
+        raise Refused(
+            f"{options.component} is not in stack {settings.stack} or has no HTTP port; choose from {', '.join(able)}"
+        )
     url = settings.url(component)
     if url is None and not settings.docker_host.startswith("ssh://"):
         url = health.container_url(deployment.client, settings, component, HttpProbe(path="/"))
@@ -266,9 +268,7 @@ def certificate(deployment: Deployment, _options: argparse.Namespace) -> int:
     return OK
 
 
-COMMANDS = {
-    command.__name__: command for command in (up, preview, drift, down, purge, status, describe, address, certificate)
-}
+COMMANDS = {command.__name__: command for command in (up, preview, drift, down, purge, status, describe, address, certificate)}
 
 
 def parser() -> argparse.ArgumentParser:

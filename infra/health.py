@@ -107,9 +107,7 @@ def address(actual: dict[str, Any], component: Component, place: HttpProbe) -> s
     return f"http://{addresses[0]}:{component.ports[place.port].container}" if addresses else None
 
 
-def container_url(
-    client: docker.DockerClient, settings: Settings, component: Component, place: HttpProbe
-) -> str | None:
+def container_url(client: docker.DockerClient, settings: Settings, component: Component, place: HttpProbe) -> str | None:
     """Where this machine reaches a port of a running component at the container's own address; None when it does not run."""
     try:
         actual = client.api.inspect_container(settings.container_name(component))

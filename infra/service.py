@@ -181,7 +181,9 @@ class Service(pulumi.ComponentResource):
 
     def _ports(self) -> list[docker.ContainerPortArgs] | None:
         return [
-            docker.ContainerPortArgs(internal=port.container, external=port.published, ip=self._host.settings.listen, protocol="tcp")
+            docker.ContainerPortArgs(
+                internal=port.container, external=port.published, ip=self._host.settings.listen, protocol="tcp"
+            )
             for port in self._host.settings.published_ports(self._component)
         ] or None
 

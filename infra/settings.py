@@ -293,7 +293,9 @@ class Settings(Model):
             if name not in names:
                 raise ValueError(f"memory_mb: {name!r} does not run in this stack; choose from {', '.join(names)}")
         if self.pipelines.gateway and self.publish:
-            raise ValueError(f"publish: {', '.join(self.publish)} would go around the gateway; remove it, or the pipeline gateway")
+            raise ValueError(
+                f"publish: {', '.join(self.publish)} would go around the gateway; remove it, or the pipeline gateway"
+            )
         ports: dict[int, str] = {}
         for entry in self.published:
             number = self._published_number(entry)

@@ -69,9 +69,7 @@ def _base(name: str, recipe: Recipe, folder: Path, cache: Cache, say: Say) -> Pa
     return base
 
 
-def _entries(
-    component: Component, recipe: Recipe, folder: Path, program: Path | None, pages: Path | None
-) -> Iterator[Entry]:
+def _entries(component: Component, recipe: Recipe, folder: Path, program: Path | None, pages: Path | None) -> Iterator[Entry]:
     """What the image has beyond its packages. Folders that the component writes belong to its user."""
     yield from rootfs.accounts(component.name, component.uid, component.data or SCRATCH)
     # A maintainer script makes this link in Debian; none runs here.

@@ -21,7 +21,7 @@ from supply.recipe import WebPages
 NAME = "node"
 # The first suite whose Node is new enough for the build (20.19).
 SUITE = "trixie"
-PACKAGES = ("base-files", "ca-certificates", "dash", "libc-bin", "nodejs", "npm")
+PACKAGES = ("base-files", "ca-certificates", "coreutils", "dash", "libc-bin", "nodejs", "npm")
 REFRESHED = "2026-11-22"
 COST_MB = 1500
 BUILD_SECONDS = 600
@@ -59,9 +59,7 @@ def location(name: str, pages: WebPages, cache: Cache) -> Path:
     return cache.artifact(name, f"web-{keys.web_key(pages)}")
 
 
-def run(
-    name: str, folder: Path, script: str, client: docker.DockerClient, cache: Cache, say: Say, *, below: str = ""
-) -> None:
+def run(name: str, folder: Path, script: str, client: docker.DockerClient, cache: Cache, say: Say, *, below: str = "") -> None:
     """Run a shell script in a folder, or below it, with Node and npm at hand, as the user who calls; it sees nothing else.
 
     Raises:

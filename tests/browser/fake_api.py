@@ -29,7 +29,12 @@ from fake_records import NANOSECONDS, InvalidQuery, Match, Record, Store, compil
 CSP = "default-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'"
 PASSWORD = "harbour"
 USERS: dict[str, dict[str, Any]] = {
-    "anna": {"name": "anna", "role": "operator", "strategies": None, "tools": [{"title": "Prometheus", "path": "/prometheus/"}]},
+    "anna": {
+        "name": "anna",
+        "role": "operator",
+        "strategies": None,
+        "tools": [{"title": "Prometheus", "path": "/prometheus/"}],
+    },
     "vik": {"name": "vik", "role": "viewer", "strategies": ["ema_cross"], "tools": []},
 }
 CSRF_TOKEN = "csrf-of-the-fake"

@@ -57,7 +57,7 @@ def test_a_bad_choice_is_refused_with_what_to_do(changes, line):
 
 
 def test_nothing_is_published_beside_the_gateway():
-    with pytest.raises(SettingsError, match="publish: victorialogs.http would go around the gateway"):
+    with pytest.raises(SettingsError, match=r"publish: victorialogs\.http would go around the gateway"):
         stack(publish=["victorialogs.http"])
     published = {one.name: one for one in stack().components if stack().published_ports(one)}
     assert set(published) == {gateway.NAME}
@@ -87,7 +87,8 @@ def test_the_tools_are_those_that_run():
     assert [one.name for one in gateway.tools(stack())] == ["victorialogs", "prometheus", "alertmanager"]
     assert gateway.links(stack()).startswith("VictoriaLogs=/victorialogs/select/vmui/,Prometheus=/prometheus/")
     without = parse("some", {"pipelines": {"logs": None, "viewer": None}})
-    assert gateway.links(without) == "" and gateway.described(without) is None
+    assert gateway.links(without) == ""
+    assert gateway.described(without) is None
 
 
 def test_every_tool_but_the_one_with_roles_of_its_own_is_for_operators():
@@ -187,7 +188,7 @@ def test_a_configuration_that_is_not_taken_is_told_in_its_own_words(monkeypatch)
     client.api.logs.return_value = b'{"level":"error","error":"unexpected token"}\n'
     monkeypatch.setattr(reload, "_read_at", lambda *_: 100.0)
     monkeypatch.setattr(reload, "SIGNAL_SECONDS", 0.2)
-    with pytest.raises(ReloadError, match="caddy refused its new configuration .* unexpected token"):
+    with pytest.raises(ReloadError, match=r"caddy refused its new configuration .*unexpected token"):
         reload.reload(client, stack(), COMPONENT)
 
 

@@ -112,9 +112,13 @@ def test_pages_of_tools_point_to_the_gateway_where_there_is_one():
     gateway = FULL.of_type(CONTAINER)["crowsnest-full-prometheus"]["command"]
     assert {"--web.external-url=https://localhost:10443/prometheus/", "--web.route-prefix=/"} <= set(gateway)
     alone = of_tree({"pipelines": {"metrics": {"containers": "none"}}}).of_type(CONTAINER)
-    assert not any("external-url" in word for name in ("prometheus", "alertmanager") for word in alone[f"crowsnest-{name}"]["command"])
+    assert not any(
+        "external-url" in word for name in ("prometheus", "alertmanager") for word in alone[f"crowsnest-{name}"]["command"]
+    )
     tools = [one for one in FULL.of_type(CONTAINER)["crowsnest-full-api"]["envs"] if one.startswith("CROWSNEST_API_TOOLS=")]
-    assert tools == ["CROWSNEST_API_TOOLS=VictoriaLogs=/victorialogs/select/vmui/,Prometheus=/prometheus/,Alertmanager=/alertmanager/"]
+    assert tools == [
+        "CROWSNEST_API_TOOLS=VictoriaLogs=/victorialogs/select/vmui/,Prometheus=/prometheus/,Alertmanager=/alertmanager/"
+    ]
 
 
 def test_only_published_containers_reach_a_network_that_leaves_the_host():

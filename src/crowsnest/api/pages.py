@@ -48,10 +48,12 @@ class Pages:
     def __init__(self, folder: Path) -> None:
         self._files = {f"/{path.relative_to(folder).as_posix()}": _read(path, folder) for path in _files(folder)}
         if f"/{INDEX}" not in self._files:
-            raise PagesError(f"{folder} holds no {INDEX}: build the viewer (`make web-build`), or leave CROWSNEST_API_PAGES empty")
+            raise PagesError(
+                f"{folder} holds no {INDEX}: build the viewer (`make web-build`), or leave CROWSNEST_API_PAGES empty"
+            )
 
     def find(self, path: str) -> Page | None:
-        """The file of a path. One that is no file's is a page of the viewer, which finds its own way; but what looks like a file."""
+        """The file of a path; None for one that looks like a file and is none. Every other path is a page of the viewer."""
         found = self._files.get(path)
         if found or path.startswith(("/api/", "/assets/")) or "." in path.rpartition("/")[2]:
             return found
