@@ -51,8 +51,8 @@ images: venv ## pull or build the stack's images beforehand
 lock: venv ## write requirements.txt and catalogue.lock anew (needs the network)
 	@scripts/lock.sh
 
-test: test-tools check molecule-quick vm-where-quick ## what every change has to pass: everything but the slow proofs below
-	@$(PYTHON) -m pytest tests/unit tests/contract tests/e2e
+test: test-tools check web-check molecule-quick vm-where-quick web-build ## what every change has to pass: everything but the slow proofs below
+	@$(PYTHON) -m pytest tests/unit tests/contract tests/e2e tests/browser
 
 test-tools:
 	@scripts/bootstrap.sh $(ENGINE_REQUIREMENTS)
@@ -120,19 +120,15 @@ pythons: venv ## the library's tests on other Python versions: PYTHONS="python3.
 clean-room: venv ## `make up` from a fresh clone on a bare Debian 12, in a container
 	@tests/clean_room.sh
 
-# npm writes this file last, so it tells whether what is installed is what is locked.
-web/node_modules/.package-lock.json web/openapi/node_modules/.package-lock.json: %/node_modules/.package-lock.json: %/package-lock.json
-	@cd $* && npm ci && touch node_modules/.package-lock.json
+# Node and npm are Debian's, in an image of their own: what this machine has of them does not matter.
+web-build: test-tools ## build the log viewer into web/dist
+	@$(PYTHON) -m supply web build
 
-web-build: web/node_modules/.package-lock.json ## build the log viewer into web/dist (Node 20.19 or newer)
-	@cd web && npm run --silent build
+web-check: test-tools ## log viewer: lint, types, unit tests, size, and that its types are the API's
+	@$(PYTHON) -m supply web check
 
-web-check: web/node_modules/.package-lock.json web/openapi/node_modules/.package-lock.json ## log viewer: lint, types, unit tests, size
-	@cd web/openapi && npm run --silent check
-	@cd web && npm run --silent check
-
-web-test: web-build ## log viewer in Chromium: what people do, axe in both themes, figures
+web-test: web-build ## log viewer in Chromium, also through the gateway of a real stack: what people do, axe in both themes, figures
 	@$(PYTHON) -m pytest tests/browser
 
-web-types: web/openapi/node_modules/.package-lock.json ## log viewer: types of the API from its OpenAPI description (`make docs`)
-	@cd web/openapi && npm run --silent types
+web-types: test-tools ## log viewer: types of the API from its OpenAPI description (`make docs`)
+	@$(PYTHON) -m supply web types
