@@ -11,6 +11,7 @@ from typing import Final
 from fastapi import APIRouter, Request, Response
 
 from crowsnest.api.problems import Problem
+from crowsnest.api.settings import SettingsError
 
 INDEX: Final = "index.html"
 # The names of built assets change with their content; everything else is asked for again, and mostly answered "not modified".
@@ -23,7 +24,7 @@ CONTENT_SECURITY_POLICY: Final = (
 )
 
 
-class PagesError(ValueError):
+class PagesError(SettingsError):
     """The folder does not hold a built viewer."""
 
 
