@@ -435,7 +435,7 @@ def attempts(gateway: Gateway) -> list[tuple[str, Callable[[], bytes], set[str]]
     query = b"POST /prometheus/api/v1/query HTTP/1.1\r\n" + HEAD + session + b"Content-Type: text/plain\r\n"
     large = b"Content-Length: %d\r\n\r\n" % LARGE + b"a" * LARGE
     long_head = b"GET / HTTP/1.1\r\n" + HEAD + b"X: " + b"a" * 100_000 + b"\r\n\r\n"
-    long_address = b"GET /?" + b"a" * 33_000 + b" HTTP/1.1\r\n" + HEAD + b"\r\n"
+    long_address = b"GET /?" + b"a" * 33_000 + b" HTTP/1.1\r\n" + HEAD + b"Connection: close\r\n\r\n"
     late = b"Content-Length: 1000\r\n\r\n"
     return [
         ("head of 100 KB", lambda: gateway.raw(long_head), {"431"}),

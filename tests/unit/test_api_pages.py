@@ -34,7 +34,8 @@ def ask(folder: Path, path: str, method: str = "GET", **headers: str) -> tuple[i
     app: FastAPI = create_app(ApiSettings(pages=folder))
     scope: Scope = {
         "type": "http", "http_version": "1.1", "method": method, "scheme": "http", "path": path, "raw_path": path.encode(),
-        "query_string": b"", "headers": [(name.encode(), value.encode()) for name, value in headers.items()], "server": ("a", 1),
+        "query_string": b"",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()], "server": ("a", 1),
     }  # fmt: skip
     sent: list[Message] = []
 
