@@ -69,6 +69,8 @@ def run(name: str, folder: Path, script: str, client: docker.DockerClient, cache
     command: list[str | Path] = ["docker", "run", "--rm", "--init", "--network", "host", "--userns", "host"]
     command += ["--user", f"{os.getuid()}:{os.getgid()}", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
     command += ["--volume", f"{folder}:/work", "--workdir", f"/work/{below}", "--volume", f"{cache.folder('npm')}:/npm"]
+    # As root, npm gives what it unpacks to the folder's owner.
+    command += ["--cap-add", "CHOWN", "--cap-add", "DAC_OVERRIDE", "--cap-add", "FOWNER"] if os.getuid() == 0 else []
     for setting, value in _environment().items():
         command += ["--env", f"{setting}={value}"]
     for setting, path in SETTINGS.items():
