@@ -101,6 +101,10 @@ class Gateway:
     def store(self) -> Store:
         return Store(self.stack.run("address", "victorialogs").out.strip())
 
+    def place(self, kind: str, *names: str) -> Path:
+        """A path below the stack's folder for `config` or `data`."""
+        return self.stack.folder.joinpath(kind, self.stack.settings.name_prefix, *names)
+
     def nobody(self) -> Session:
         session = Session(self.url)
         session.http.verify = str(self.root)
@@ -214,7 +218,7 @@ def test_old_tls_is_refused(gateway: Gateway):
 
 
 def test_the_key_of_the_authority_is_its_users_alone(gateway: Gateway):
-    folder = gateway.stack.settings.folders.data / "caddy" / "pki" / "authorities" / "local"
+    folder = gateway.place("data", "caddy", "pki", "authorities", "local")
     assert (folder / "root.key").stat().st_mode & 0o077 == 0
     assert (folder / "root.key").stat().st_uid == catalogue()["caddy"].uid
     assert "PRIVATE" not in gateway.root.read_text()
@@ -366,7 +370,7 @@ def test_what_operates_a_tool_is_not_there_even_for_an_operator(gateway: Gateway
         status = answer.split(b" ", 2)[1]
         # A redirect to the clean path ends at the same refusal.
         assert status in (b"404", b"400", b"301", b"307", b"405"), answer[:300]
-    assert not (gateway.stack.settings.folders.data / "prometheus" / "snapshots").exists()
+    assert not gateway.place("data", "prometheus", "snapshots").exists()
     for name, moment in started.items():
         assert gateway.container(name).attrs["State"]["StartedAt"] == moment
 
@@ -609,7 +613,7 @@ def test_metrics_and_health_are_for_the_networks_inside(gateway: Gateway):
 
 def test_a_changed_configuration_is_read_without_a_restart_and_a_wrong_one_changes_nothing(gateway: Gateway):
     stack, before = gateway.stack, gateway.container("caddy").id
-    file = stack.settings.folders.config / "caddy" / "Caddyfile"
+    file = gateway.place("config", "caddy", "Caddyfile")
     admin = gateway.signed_in("admin")
     answer = admin.http.get(f"{gateway.url}/api/logs/tail", stream=True, timeout=(10, 40))
     stack.configure(pipelines=stack.tree["pipelines"] | {"gateway": {"names": [*NAMES, "crow.test"]}})
