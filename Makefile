@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 BEGUN := $(shell date +%s)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up down purge status refill drift preview logs images lock test test-tools check unit contract molecule molecule-quick stack vm vm-where-quick vm-lynis delivery bench pythons docs clean-room web-build web-check web-test web-types drill
+.PHONY: help venv up down purge status refill drift preview logs certificate images lock test test-tools check unit contract molecule molecule-quick stack vm vm-where-quick vm-lynis delivery bench pythons docs clean-room web-build web-check web-test web-types drill
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,9 +42,11 @@ drift: venv ## compare what runs with what was declared; exit 2 on drift
 	@$(CLI) drift --stack $(STACK)
 
 logs: venv ## newest records of the strategies; FOLLOW=1 goes on
-	@url=$$($(CLI) describe --stack $(STACK) | $(PYTHON) -c 'import json,sys; print(json.load(sys.stdin)["urls"].get("victorialogs.http", ""))'); \
-	[ -n "$$url" ] || { echo "stack $(STACK) has no published log store" >&2; exit 2; }; \
+	@url=$$($(CLI) address victorialogs --stack $(STACK)) && \
 	$(PYTHON) -m crowsnest.logs recent --url "$$url" --filter 'source:strategy' --limit 20 $(if $(FOLLOW),--follow)
+
+certificate: venv ## root certificate of the gateway's own authority, to be trusted: make -s certificate > crowsnest-root.crt
+	@$(CLI) certificate --stack $(STACK)
 
 images: venv ## pull or build the stack's images beforehand
 	@$(PYTHON) -m supply images --stack $(STACK) $(if $(SUPPLY),--supply $(SUPPLY))
@@ -52,8 +54,8 @@ images: venv ## pull or build the stack's images beforehand
 lock: venv ## write requirements.txt and catalogue.lock anew (needs the network)
 	@scripts/lock.sh
 
-test: test-tools check molecule-quick vm-where-quick ## what every change has to pass: everything but the slow proofs below
-	@$(PYTHON) -m pytest tests/unit tests/contract tests/e2e
+test: test-tools check web-check molecule-quick vm-where-quick web-build ## what every change has to pass: everything but the slow proofs below
+	@$(PYTHON) -m pytest tests/unit tests/contract tests/e2e tests/browser
 
 test-tools:
 	@scripts/bootstrap.sh $(ENGINE_REQUIREMENTS)
@@ -121,19 +123,15 @@ pythons: venv ## the library's tests on other Python versions: PYTHONS="python3.
 clean-room: venv ## `make up` from a fresh clone on a bare Debian 12, in a container
 	@tests/clean_room.sh
 
-# npm writes this file last, so it tells whether what is installed is what is locked.
-web/node_modules/.package-lock.json web/openapi/node_modules/.package-lock.json: %/node_modules/.package-lock.json: %/package-lock.json
-	@cd $* && npm ci && touch node_modules/.package-lock.json
+# Node and npm are Debian's, in an image of their own: what this machine has of them does not matter.
+web-build: test-tools ## build the log viewer into web/dist
+	@$(PYTHON) -m supply web build
 
-web-build: web/node_modules/.package-lock.json ## build the log viewer into web/dist (Node 20.19 or newer)
-	@cd web && npm run --silent build
+web-check: test-tools ## log viewer: lint, types, unit tests, size, and that its types are the API's
+	@$(PYTHON) -m supply web check
 
-web-check: web/node_modules/.package-lock.json web/openapi/node_modules/.package-lock.json ## log viewer: lint, types, unit tests, size
-	@cd web/openapi && npm run --silent check
-	@cd web && npm run --silent check
-
-web-test: web-build ## log viewer in Chromium: what people do, axe in both themes, figures
+web-test: web-build ## log viewer in Chromium, also through the gateway of a real stack: what people do, axe in both themes, figures
 	@$(PYTHON) -m pytest tests/browser
 
-web-types: web/openapi/node_modules/.package-lock.json ## log viewer: types of the API from its OpenAPI description (`make docs`)
-	@cd web/openapi && npm run --silent types
+web-types: test-tools ## log viewer: types of the API from its OpenAPI description (`make docs`)
+	@$(PYTHON) -m supply web types

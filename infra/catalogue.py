@@ -65,6 +65,20 @@ class HttpProbe(Model):
     path: Annotated[str, Field(pattern=r"^/")]
 
 
+class Reload(Model):
+    """How a component is told to read its configuration anew: a POST to ``path``, or a signal. One of the two."""
+
+    port: str = "http"
+    path: Annotated[str, Field(pattern=r"^/")] | None = None
+    signal: Literal["SIGHUP", "SIGUSR1"] | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.path is None) == (self.signal is None):
+            raise ValueError("a reload is either `path` or `signal`")
+        return self
+
+
 class Scrape(Model):
     """Where a component shows its metrics, and the labels that tell these from others."""
 
@@ -130,8 +144,8 @@ class Component(Model):
     ports: dict[str, PublishedPort] = {}
     data: AbsolutePath | None = None
     config: AbsolutePath | None = None
-    # A POST there makes it read its configuration anew; without it, a changed configuration replaces the container.
-    reload: HttpProbe | None = None
+    # Makes it read its configuration anew; without it, a changed configuration replaces the container.
+    reload: Reload | None = None
     # Scrape jobs of Prometheus by name.
     metrics: dict[str, Scrape] = {}
     # The component whose metrics it shows; it runs only where that one does.
@@ -152,7 +166,9 @@ class Component(Model):
     def _fits_together(self) -> Self:
         if self.upstream is None and self.packages is None:
             raise ValueError("it comes from nowhere; name `upstream`, `packages` or both")
-        asked = {"probe": self.probe.http, "reload": self.reload} | {f"metrics.{job}": one for job, one in self.metrics.items()}
+        asked = {"probe": self.probe.http, "reload": self.reload if self.reload and self.reload.path else None} | {
+            f"metrics.{job}": one for job, one in self.metrics.items()
+        }
         for what, place in asked.items():
             if place and place.port not in self.ports:
                 raise ValueError(f"{what}: {place.port!r} is not one of its ports: {', '.join(self.ports)}")

@@ -1,4 +1,5 @@
-"""Deploy a stack: ``python -m infra.cli up | preview | drift | down | purge | status | refill | describe``.
+"""Deploy a stack: ``python -m infra.cli up | preview | drift | down | purge | status | refill | describe | address |
+certificate``.
 
 Exit codes: 0 done and as declared, 1 failed, 2 drift found or refused with nothing changed.
 """
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import docker
 
-from infra import daemon, health, preflight, reload, repair
+from infra import authority, daemon, health, preflight, reload, repair
 from infra import refill as refilling
 from infra import settings as stack_settings
 from infra.checkpoint import Checkpoint
@@ -259,7 +260,33 @@ def describe(deployment: Deployment, _options: argparse.Namespace) -> int:
     return OK
 
 
-COMMANDS = {command.__name__: command for command in (up, preview, drift, down, purge, status, refill, describe)}
+def address(deployment: Deployment, options: argparse.Namespace) -> int:
+    """Where this machine reaches a component: its published port, or its own address on an internal network."""
+    settings = deployment.settings
+    component = next((one for one in settings.components if one.name == options.component), None)
+    if component is None or "http" not in component.ports:
+        able = [one.name for one in settings.components if "http" in one.ports]
+        raise Refused(
+            f"{options.component} is not in stack {settings.stack} or has no HTTP port; choose from {', '.join(able)}"
+        )
+    url = settings.url(component)
+    if url is None and not settings.docker_host.startswith("ssh://"):
+        url = health.container_url(deployment.client, settings, component, "http")
+    if url is None:
+        raise Failed(f"{component.name} does not run here; `make status STACK={settings.stack}` shows what does")
+    print(url)
+    return OK
+
+
+def certificate(deployment: Deployment, _options: argparse.Namespace) -> int:
+    """The root certificate of the gateway's own authority, for people's machines to trust."""
+    print(authority.root_certificate(deployment.client, deployment.settings), end="")
+    return OK
+
+
+COMMANDS = {
+    command.__name__: command for command in (up, preview, drift, down, purge, status, refill, describe, address, certificate)
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -292,6 +319,8 @@ def parser() -> argparse.ArgumentParser:
                 default=refilling.DEFAULT_SECONDS,
                 help="how long before the log store's last end to look (default: %(default)s)",
             )
+        if name == "address":
+            sub.add_argument("component", help="name in the catalogue")
         if name == "purge":
             sub.add_argument("--yes", action="store_true", help="do not ask")
     return top

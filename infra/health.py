@@ -109,6 +109,15 @@ def address(actual: dict[str, Any], component: Component, port: str) -> str | No
     return f"http://{addresses[0]}:{component.ports[port].container}" if addresses else None
 
 
+def container_url(client: docker.DockerClient, settings: Settings, component: Component, port: str) -> str | None:
+    """Where this machine reaches a port of a running component at the container's own address; None when it does not run."""
+    try:
+        actual = client.api.inspect_container(settings.container_name(component))
+    except NotFound:
+        return None
+    return address(actual, component, port)
+
+
 def _image_name(client: docker.DockerClient, image_id: str) -> str:
     """The image's newest name on this machine, or its id when it has none left."""
     try:

@@ -14,7 +14,7 @@ EDGE: NetworkName = "edge"
 def declare_networks(host: Host) -> dict[NetworkName, docker.Network]:
     """The networks that the stack's components use, and `edge` when it publishes ports (internal ones cannot)."""
     used: set[NetworkName] = {name for component in host.settings.components for name in component.networks}
-    if host.settings.publish:
+    if host.settings.published:
         used.add(EDGE)
     return {name: _network(host, name) for name in sorted(used)}
 

@@ -15,7 +15,7 @@ from infra import daemon
 from infra.checkpoint import CONTAINER, Checkpoint
 from infra.errors import Refused
 from infra.host import STACK_LABEL
-from infra.settings import LOOPBACK, Settings
+from infra.settings import Settings
 
 # Room for state, logs and the first writes of the stores; below it a deployment breaks half-way.
 FREE_SPACE_MB = 512
@@ -93,9 +93,9 @@ def _taken_ports(client: docker.DockerClient, settings: Settings) -> Iterator[st
     for component in settings.components:
         ours = _bound_ports(client, settings.container_name(component))
         for port in settings.published_ports(component):
-            if port.published not in ours and _in_use(port.published):
+            if port.published not in ours and _in_use(settings.listen, port.published):
                 yield (
-                    f"port {LOOPBACK}:{port.published} of {component.name} is in use by another program;"
+                    f"port {settings.listen}:{port.published} of {component.name} is in use by another program;"
                     " stop that, or set port_offset in the stack's file"
                 )
 
@@ -108,11 +108,11 @@ def _bound_ports(client: docker.DockerClient, container: str) -> set[int]:
     return {int(binding["HostPort"]) for bound in bindings.values() for binding in bound or []}
 
 
-def _in_use(port: int) -> bool:
+def _in_use(address: str, port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((LOOPBACK, port))
+            probe.bind((address, port))
         except OSError as error:
             return error.errno == errno.EADDRINUSE
     return False

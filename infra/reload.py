@@ -7,19 +7,22 @@ not been read yet.
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import docker
 import requests
-from docker.errors import NotFound
 
 from infra.catalogue import Component, HttpProbe
-from infra.health import address
+from infra.health import container_url
 from infra.settings import Settings
 
 READ_AT = re.compile(r"^\w*config_last_reload_success_timestamp_seconds (\S+)$", re.MULTILINE)
 # Of a whole second that a file system or a metric may round away.
 TOLERANCE_SECONDS = 1.0
+# How long one that is told by a signal may take to read its configuration.
+SIGNAL_SECONDS = 10
+LAST_LINES = 5
 
 
 class ReloadError(RuntimeError):
@@ -40,11 +43,33 @@ def reload(client: docker.DockerClient, settings: Settings, component: Component
         ReloadError: it refused, or did not answer.
     """
     assert component.reload is not None  # noqa: S101 - only these are asked
-    base = _base(client, settings, component, component.reload)
+    if component.reload.signal:
+        _signal(client, settings, component, component.reload.signal)
+    else:
+        _post(client, settings, component, HttpProbe(port=component.reload.port, path=component.reload.path or "/"))
+
+
+def _signal(client: docker.DockerClient, settings: Settings, component: Component, signal: str) -> None:
+    """Send a signal, and wait until it says that it has read its configuration: a signal has no answer."""
+    container = settings.container_name(component)
+    before, begun = _read_at(client, settings, component), int(time.time())
+    if before is None:
+        raise ReloadError(f"{component.name} does not run")
+    client.api.kill(container, signal=signal)
+    deadline = time.monotonic() + SIGNAL_SECONDS
+    while (_read_at(client, settings, component) or before) <= before:
+        if time.monotonic() > deadline:
+            said = client.api.logs(container, since=begun, tail=LAST_LINES).decode(errors="replace").strip()
+            raise ReloadError(f"{component.name} refused its new configuration and goes on with the old one: {said[-1000:]}")
+        time.sleep(0.1)
+
+
+def _post(client: docker.DockerClient, settings: Settings, component: Component, place: HttpProbe) -> None:
+    base = container_url(client, settings, component, place.port)
     if base is None:
         raise ReloadError(f"{component.name} does not run")
     try:
-        answer = _session().post(f"{base}{component.reload.path}", timeout=component.probe.start_seconds)
+        answer = _session().post(f"{base}{place.path}", timeout=component.probe.start_seconds)
     except requests.RequestException as error:
         raise ReloadError(f"{component.name} did not answer: {type(error).__name__}") from None
     if answer.status_code >= 400:
@@ -66,21 +91,13 @@ def newest(folder: Path) -> float:
 def _read_at(client: docker.DockerClient, settings: Settings, component: Component) -> float | None:
     """When it read its configuration, or None when it does not say."""
     (scrape, *_) = component.metrics.values()
-    base = _base(client, settings, component, HttpProbe(port=scrape.port, path=scrape.path))
+    base = container_url(client, settings, component, scrape.port)
     try:
         text = _session().get(f"{base}{scrape.path}", timeout=component.probe.timeout_seconds).text if base else ""
     except requests.RequestException:
         return None
     found = READ_AT.search(text)
     return float(found[1]) if found else None
-
-
-def _base(client: docker.DockerClient, settings: Settings, component: Component, place: HttpProbe) -> str | None:
-    try:
-        actual = client.api.inspect_container(settings.container_name(component))
-    except NotFound:
-        return None
-    return address(actual, component, place.port)
 
 
 def _session() -> requests.Session:

@@ -16,7 +16,6 @@ from infra.catalogue import Component, NetworkName
 from infra.fingerprint import fingerprint
 from infra.host import COMPONENT_LABEL, Host
 from infra.network import EDGE
-from infra.settings import LOOPBACK
 from infra.volume import declare_volume
 
 SECRETS_FOLDER = "/run/secrets"
@@ -50,6 +49,7 @@ class Service(pulumi.ComponentResource):
         component: entry of the catalogue.
         host: where it runs.
         command: arguments after the image's entrypoint.
+        entrypoint: the program, where the official image and the one that is built here name it differently.
         environment: variables; never a secret, they show in ``docker inspect``.
         hosts: addresses by further names that it knows; ``host-gateway`` is this machine, which takes the
             network that leaves the host.
@@ -64,6 +64,7 @@ class Service(pulumi.ComponentResource):
         host: Host,
         *,
         command: Sequence[str] = (),
+        entrypoint: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
         hosts: Mapping[str, str] | None = None,
         after: Sequence[Service] = (),
@@ -86,6 +87,7 @@ class Service(pulumi.ComponentResource):
             image=image.image_id,
             hostname=component.name,
             command=list(command) or None,
+            entrypoints=list(entrypoint) or None,
             envs=[f"{key}={value}" for key, value in sorted((environment or {}).items())] or None,
             hosts=[docker.ContainerHostArgs(host=name, ip=address) for name, address in sorted((hosts or {}).items())] or None,
             labels=self._labels(),
@@ -179,7 +181,9 @@ class Service(pulumi.ComponentResource):
 
     def _ports(self) -> list[docker.ContainerPortArgs] | None:
         return [
-            docker.ContainerPortArgs(internal=port.container, external=port.published, ip=LOOPBACK, protocol="tcp")
+            docker.ContainerPortArgs(
+                internal=port.container, external=port.published, ip=self._host.settings.listen, protocol="tcp"
+            )
             for port in self._host.settings.published_ports(self._component)
         ] or None
 

@@ -14,7 +14,7 @@ import yaml
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from infra import scraping
+from infra import gateway, scraping
 from infra.catalogue import PROJECT_ROOT, Component, Model, Paths, PublishedPort, catalogue
 
 PROJECT = "crowsnest"
@@ -23,6 +23,8 @@ MONITOR = f"{PROJECT}_monitor"
 CONFIG_KEY = f"{PROJECT}:stack"
 LOOPBACK = "127.0.0.1"
 REFILL_FOLDER = "refill"  # in a collector's data folder: lines that it reads beside Docker's (infra/refill.py)
+# What an address of https means that names no port.
+HTTPS_PORT = 443
 
 Supply = Literal["auto", "upstream", "packages"]
 
@@ -113,6 +115,65 @@ class Viewer(Model):
         return ["api"]
 
 
+def _host(text: str) -> str:
+    label = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+    if re.fullmatch(r"[0-9.]+", text):
+        return str(ipaddress.IPv4Address(text))
+    if len(text) > 253 or not re.fullmatch(rf"{label}(\.{label})*", text):
+        raise ValueError(f"{text!r} is neither a host name in lower case nor an IPv4 address")
+    return text
+
+
+def _domain(text: str) -> str:
+    if "." not in _host(text) or re.fullmatch(r"[0-9.]+", text):
+        raise ValueError(f"{text!r} is no domain name that an authority can reach, such as logs.example.com")
+    return text
+
+
+def _is_address(host: str) -> bool:
+    return re.fullmatch(r"[0-9.]+", host) is not None
+
+
+class Acme(Model):
+    """Who is asked for certificates of a domain; without a directory, the public authorities that Caddy knows."""
+
+    email: Annotated[str, Field(pattern=r"^[^@\s{}]+@[^@\s{}]+$")] | None = None
+    directory: Annotated[str, Field(pattern=r"^https://[^\s{}]+$")] | None = None
+
+
+class Gateway(Model):
+    """Pipeline ``gateway``: the one way in, with TLS and one login. Nothing else of the stack gets a port of the machine."""
+
+    # Its name in the internet's DNS: an authority makes its certificate, for which both ports have to be reachable from there.
+    # None: the gateway has an authority of its own, whose root people's machines have to trust (docs/gateway.md).
+    domain: Annotated[str, AfterValidator(_domain)] | None = None
+    acme: Acme = Acme()
+    # Without a domain: the names by which people come, and at the most one address.
+    names: Annotated[list[Annotated[str, AfterValidator(_host)]], Field(min_length=1)] = ["localhost"]
+    # Address of the machine whose ports it gets: 0.0.0.0 for all of them. A hardened machine's firewall lets these ports in.
+    listen: Annotated[str, AfterValidator(lambda text: str(ipaddress.IPv4Address(text)))] = LOOPBACK
+
+    @model_validator(mode="after")
+    def _can_be_certified(self) -> Self:
+        if len(addresses := [name for name in self.names if _is_address(name)]) > 1:
+            raise ValueError(f"names: only one of {', '.join(addresses)}; who comes by an address does not say by which")
+        if self.domain and "names" in self.model_fields_set:
+            raise ValueError("names: a gateway with a domain is reached by it alone; remove `names` or `domain`")
+        if not self.domain and self.acme != Acme():
+            raise ValueError("acme: an authority is asked for a domain only; set `domain` or remove `acme`")
+        return self
+
+    @property
+    def hosts(self) -> list[str]:
+        """By which it is reached; the first is shown to people."""
+        return [self.domain] if self.domain else self.names
+
+    @property
+    def components(self) -> list[str]:
+        """What runs."""
+        return [gateway.NAME]
+
+
 class Receiver(Model):
     """Somebody who is told of alerts. Its secret (address or token) is the file of its name, see docs/alerting.md."""
 
@@ -192,6 +253,7 @@ class Pipelines(Model):
     trading: Trading | None = None
     viewer: Viewer | None = None
     metrics: Metrics | None = None
+    gateway: Gateway | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -204,10 +266,12 @@ class Pipelines(Model):
             raise ValueError(f"choose at least one pipeline of {', '.join(type(self).model_fields)}")
         if self.viewer and not self.logs:
             raise ValueError("viewer shows what logs stores; choose the pipeline logs, too")
+        if self.gateway and not self.viewer:
+            raise ValueError("gateway lets in who has signed in at the viewer; choose the pipeline viewer, too")
         return self
 
     @property
-    def enabled(self) -> dict[str, Logs | Trading | Viewer | Metrics]:
+    def enabled(self) -> dict[str, Logs | Trading | Viewer | Metrics | Gateway]:
         """The pipelines that run, by name."""
         return {name: value for name, value in self if value is not None}
 
@@ -225,7 +289,7 @@ class Settings(Model):
     name_prefix: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")] = PROJECT
     supply: Supply = "auto"
     docker_host: Annotated[str, Field(pattern=r"^(unix:///|tcp://127\.0\.0\.1:|ssh://)")] = "unix:///var/run/docker.sock"
-    # "component.port" names that get a port on loopback.
+    # "component.port" names that get a port on loopback. With a gateway none: what is published goes around it.
     publish: list[str] = []
     # Added to every published port, so that two stacks fit on one machine.
     port_offset: NonNegativeInt = 0
@@ -240,8 +304,12 @@ class Settings(Model):
         for name in self.memory_mb:
             if name not in names:
                 raise ValueError(f"memory_mb: {name!r} does not run in this stack; choose from {', '.join(names)}")
+        if self.pipelines.gateway and self.publish:
+            raise ValueError(
+                f"publish: {', '.join(self.publish)} would go around the gateway; remove it, or the pipeline gateway"
+            )
         ports: dict[int, str] = {}
-        for entry in self.publish:
+        for entry in self.published:
             number = self._published_number(entry)
             if number in ports:
                 raise ValueError(f"publish: port {number} is claimed by both {ports[number]} and {entry}")
@@ -253,7 +321,7 @@ class Settings(Model):
         if entry not in choices:
             raise ValueError(f"publish: {entry!r} is not a port of this stack; choose from {', '.join(choices)}")
         name, _, port = entry.partition(".")
-        number = catalogue()[name].ports[port].published + self.port_offset
+        number = self.port_of(catalogue()[name], port)
         if number > 65535:
             raise ValueError(f"port_offset: {self.port_offset} moves {entry} to {number}, beyond 65535")
         return number
@@ -265,25 +333,55 @@ class Settings(Model):
         every = [component for component in catalogue().components.values() if component.name in chosen]
         return [component for component in every if component.exports is None or component.exports in chosen]
 
+    @property
+    def published(self) -> list[str]:
+        """The "component.port" names that get a port of the machine: the gateway's own, or those that the stack names."""
+        return [f"{gateway.NAME}.https", f"{gateway.NAME}.http"] if self.pipelines.gateway else self.publish
+
+    @property
+    def listen(self) -> str:
+        """The address of the machine on which ports are published."""
+        return self.pipelines.gateway.listen if self.pipelines.gateway else LOOPBACK
+
+    @property
+    def open_ports(self) -> list[int]:
+        """Ports that are meant to be reached from other machines."""
+        entries = [] if ipaddress.ip_address(self.listen).is_loopback else self.published
+        return [self._published_number(entry) for entry in entries]
+
+    def port_of(self, component: Component, port: str) -> int:
+        """The number that a port of a component has, or would have, on the machine."""
+        return component.ports[port].published + self.port_offset
+
     def published_ports(self, component: Component) -> list[PublishedPort]:
-        """The ports of a component that this stack publishes on loopback, sorted by container port."""
+        """The ports of a component that this stack publishes, sorted by container port."""
         ports = [
-            PublishedPort(container=port.container, published=port.published + self.port_offset)
+            PublishedPort(container=port.container, published=self.port_of(component, name))
             for name, port in component.ports.items()
-            if f"{component.name}.{name}" in self.publish
+            if f"{component.name}.{name}" in self.published
         ]
         return sorted(ports, key=lambda port: port.container)
 
+    @property
+    def gateway_url(self) -> str | None:
+        """Where people reach the gateway, or None when there is none."""
+        if self.pipelines.gateway is None:
+            return None
+        number = self.port_of(catalogue()[gateway.NAME], "https")
+        return f"https://{self.pipelines.gateway.hosts[0]}" + ("" if number == HTTPS_PORT else f":{number}")
+
     def url(self, component: Component, port: str = "http") -> str | None:
         """Where the host reaches a published port, or None when it is not published."""
-        if f"{component.name}.{port}" not in self.publish:
+        if component.name == gateway.NAME:
+            return self.gateway_url if port == "https" else None
+        if f"{component.name}.{port}" not in self.published:
             return None
-        return f"{'http' if port == 'http' else 'tcp'}://{LOOPBACK}:{component.ports[port].published + self.port_offset}"
+        return f"{'http' if port == 'http' else 'tcp'}://{LOOPBACK}:{self.port_of(component, port)}"
 
     @property
     def urls(self) -> dict[str, str]:
         """Published addresses by ``component.port``."""
-        named = {entry: self.url(catalogue()[entry.split(".")[0]], entry.split(".")[1]) for entry in self.publish}
+        named = {entry: self.url(catalogue()[entry.split(".")[0]], entry.split(".")[1]) for entry in self.published}
         return {entry: url for entry, url in named.items() if url}
 
     def container_name(self, component: Component) -> str:
@@ -320,6 +418,7 @@ class Settings(Model):
             "urls": self.urls,
             "containers": {**self.containers_brought.model_dump(), "refill_folder": REFILL_FOLDER},
             "metrics": self._metrics(),
+            "gateway": gateway.described(self),
             "monitor": MONITOR,
             "components": [
                 {

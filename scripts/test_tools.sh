@@ -1,6 +1,6 @@
 #!/bin/sh
-# What the tests need beyond `make up`: a Docker engine, the build tools, a local image registry to pull from, and the programs
-# that check what Prometheus and Alertmanager read.
+# What the tests need beyond `make up`: a Docker engine, the build tools, a local image registry to pull from, a browser, and the
+# programs that check what Prometheus, Alertmanager and the gateway read.
 set -eu
 cd "$(dirname "$0")/.."
 if ! docker version >/dev/null 2>&1 || ! command -v mmdebstrap >/dev/null; then
@@ -8,7 +8,7 @@ if ! docker version >/dev/null 2>&1 || ! command -v mmdebstrap >/dev/null; then
 fi
 .venv/bin/python -m supply checkers > /dev/null
 missing=""
-for package in docker-registry busybox-static git; do
+for package in docker-registry busybox-static chromium git; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"
 done
 [ -z "$missing" ] && exit 0

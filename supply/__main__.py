@@ -1,4 +1,4 @@
-"""Command line of the supply: ``python -m supply images | tools | checkers | lock | list | prerequisites``."""
+"""Command line of the supply: ``python -m supply images | tools | checkers | web | lock | list | prerequisites``."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import docker
 import docker.errors
 
 from infra import settings
-from infra.catalogue import catalogue
+from infra.catalogue import PROJECT_ROOT, catalogue
 from infra.settings import SettingsError, Supply
-from supply import checkers, images, lock, prerequisites, tools
+from supply import checkers, images, lock, prerequisites, tools, web
 from supply.cache import Cache
 from supply.errors import SupplyError
 
@@ -68,6 +68,26 @@ def _checkers(_request: Request) -> None:
     _say(str(checkers.ensure(Cache(catalogue().paths.cache), lambda line: print(line, file=sys.stderr))))
 
 
+def _web(request: Request) -> None:
+    """Build the pages and put them where the tests look, or run npm's check of the sources as they are."""
+    cache, client = Cache(catalogue().paths.cache), request.client()
+    with cache.locked(_say):
+        for folder, script in WEB_STEPS[request.options.step]:
+            web.run("web", PROJECT_ROOT, f"{INSTALLED} {script}", client, cache, _say, below=folder)
+            _say(f"{folder}: {script}: done")
+
+
+# npm writes this file last, so it tells whether what is installed is what is locked.
+INSTALLED = (
+    "test node_modules/.package-lock.json -nt package-lock.json || { npm ci && touch node_modules/.package-lock.json; };"
+)
+WEB_STEPS = {
+    "build": [("web", "npm run --silent build")],
+    "check": [("web/openapi", "npm run --silent check"), ("web", "npm run --silent check")],
+    "types": [("web/openapi", "npm run --silent types")],
+}
+
+
 def _lock(request: Request) -> None:
     lock.write(catalogue().components.values(), request.client(), _say, accept_moved=request.options.accept_moved)
     _say(f"wrote {lock.PATH}")
@@ -104,6 +124,7 @@ _COMMANDS: dict[str, tuple[Callable[[Request], None], str]] = {
     "images": (_images, "make images present: local, else pulled, else built"),
     "tools": (_tools, "make the Pulumi command-line tool and a Docker provider present"),
     "checkers": (_checkers, "unpack promtool, amtool and the like into the build cache; print the folder"),
+    "web": (_web, "build or check the viewer in web/ with Debian's Node: build, check or types"),
     "lock": (_lock, "write catalogue.lock: the digest of every official image (needs the network)"),
     "list": (_list, "show where each component comes from and whether it is here"),
     "prerequisites": (_prerequisites, "print the Debian packages that building needs and this machine lacks, one a line"),
@@ -118,7 +139,9 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(stack=None, component=[], supply=None)
         if name == "lock":
             command.add_argument("--accept-moved", action="store_true", help="take the new digest of a tag that moved")
-        if name in ("lock", "checkers"):
+        if name == "web":
+            command.add_argument("step", choices=tuple(WEB_STEPS))
+        if name in ("lock", "checkers", "web"):
             continue
         command.add_argument("--supply", choices=("auto", "upstream", "packages"), help="default: the stack's, else auto")
         command.add_argument("--stack", choices=settings.stack_names(), help="take components, supply and Docker host of it")

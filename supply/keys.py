@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from infra.catalogue import PROJECT_ROOT, Component, catalogue
 from supply.architecture import architecture
 from supply.errors import SupplyError
-from supply.recipe import GoProgram, Recipe, image_folder
+from supply.recipe import GoProgram, Recipe, WebPages, image_folder
 
 LENGTH = 12
 SOURCES = PROJECT_ROOT / "src"
+WEB = PROJECT_ROOT / "web"
 # What these modules do ends up in the image, so their text is an input like any recipe.
 IMAGE_BUILDERS = ("build.py", "rootfs.py")
 BASE_BUILDERS = ("debian.py", "wheels.py")
+WEB_BUILDERS = ("web.py",)
 
 
 def image_key(component: Component, recipe: Recipe) -> str:
@@ -29,6 +31,8 @@ def image_key(component: Component, recipe: Recipe) -> str:
         mode="json", include={"name", "licence", "packages", "uid", "ports", "data", "config", "tmpfs", "summary"}
     )
     files = {**_recipe(image_folder(component.name)), **_builders(*IMAGE_BUILDERS, *BASE_BUILDERS), **source_files(recipe)}
+    if recipe.web:
+        files |= {f"web/{name}": path for name, path in web_files(recipe.web).items()} | _builders(*WEB_BUILDERS)
     return _digest([facts, catalogue().tools.go if recipe.go else None, architecture()], files)
 
 
@@ -62,6 +66,32 @@ def source_files(recipe: Recipe) -> dict[str, Path]:
         for file in [path] if path.is_file() else _files(path):
             found[str(file.relative_to(SOURCES))] = file
     return found
+
+
+def web_files(pages: WebPages) -> dict[str, Path]:
+    """The sources of the pages, by their path below the project's ``web``.
+
+    Raises:
+        SupplyError: when one that the recipe names is missing.
+    """
+    found: dict[str, Path] = {}
+    for name in pages.sources:
+        path = WEB / name
+        if not path.exists():
+            raise SupplyError(f"{path} is missing: the recipe names it under web.sources")
+        for file in [path] if path.is_file() else _files(path):
+            found[str(file.relative_to(WEB))] = file
+    return found
+
+
+def web_key(pages: WebPages) -> str:
+    """Key of the built pages: their sources, the locked packages among them, and how they are built."""
+    return _digest(["web"], {**web_files(pages), **_builders(*WEB_BUILDERS)})
+
+
+def packages_key(suite: str, packages: Sequence[str], refreshed: str) -> str:
+    """Key of Debian packages as they come."""
+    return _digest([suite, list(packages), refreshed, architecture()], _builders("debian.py"))
 
 
 def _recipe(folder: Path) -> dict[str, Path]:

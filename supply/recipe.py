@@ -47,6 +47,14 @@ class PythonProgram(Model):
     sources: Annotated[list[str], Field(min_length=1)]
 
 
+class WebPages(Model):
+    """Pages that npm builds from the project's ``web`` folder, and where they stand in the image."""
+
+    # Below web/: only these change the pages.
+    sources: Annotated[list[str], Field(min_length=1)]
+    target: AbsolutePath
+
+
 class Cost(Model):
     """What a first build takes on two cores, for messages and for the disk check."""
 
@@ -80,6 +88,7 @@ class Recipe(Model):
     env: dict[str, str] = {}
     go: GoProgram | None = None
     python: PythonProgram | None = None
+    web: WebPages | None = None
     cost: Cost
 
     @model_validator(mode="after")

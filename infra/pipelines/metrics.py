@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pulumi
 
+from infra import gateway
 from infra.catalogue import Component, catalogue
 from infra.host import Host
 from infra.pipelines.logs import COLLECTOR_COMMANDS
@@ -34,7 +35,7 @@ class MetricsPipeline(pulumi.ComponentResource):
         super().__init__("crowsnest:pipelines:Metrics", "metrics")
         commands = {
             "prometheus": _prometheus(host.settings, settings),
-            "alertmanager": _alertmanager(),
+            "alertmanager": _alertmanager(host.settings),
             "node-exporter": _node_exporter(),
             "blackbox-exporter": _blackbox_exporter(),
             "redis-exporter": _redis_exporter(),
@@ -74,12 +75,20 @@ def _prometheus(settings: Settings, metrics: Metrics) -> list[str]:
         "--web.enable-lifecycle",
         "--log.format=json",
         _listen(component.name),
+        *_seen_from_outside(component, settings),
     ]
     # It deletes series and makes snapshots, and asks nobody who he is: only where no port is published.
     return command if settings.published_ports(component) else [*command, "--web.enable-admin-api"]
 
 
-def _alertmanager() -> list[str]:
+def _seen_from_outside(component: Component, settings: Settings) -> list[str]:
+    """What makes its pages, and the links in notifications, point to the gateway, which takes the path away again."""
+    if settings.gateway_url is None:
+        return []
+    return [f"--web.external-url={settings.gateway_url}{gateway.TOOLS[component.name].path}/", "--web.route-prefix=/"]
+
+
+def _alertmanager(settings: Settings) -> list[str]:
     component = catalogue()["alertmanager"]
     return [
         f"--config.file={component.config}/alertmanager.yml",
@@ -88,6 +97,7 @@ def _alertmanager() -> list[str]:
         "--cluster.listen-address=",  # one machine, no cluster
         "--log.format=json",
         _listen(component.name),
+        *_seen_from_outside(component, settings),
     ]
 
 

@@ -1,9 +1,10 @@
-"""Pipeline ``viewer``: the log API, through which people and machines read what the log store has."""
+"""Pipeline ``viewer``: the log API with the viewer's pages, through which people and machines read what the log store has."""
 
 from __future__ import annotations
 
 import pulumi
 
+from infra import gateway
 from infra.catalogue import catalogue
 from infra.host import Host
 from infra.service import SECRETS_FOLDER, Service
@@ -11,7 +12,7 @@ from infra.settings import Viewer
 
 
 class ViewerPipeline(pulumi.ComponentResource):
-    """The log API."""
+    """The log API and the viewer."""
 
     def __init__(self, host: Host, settings: Viewer) -> None:
         super().__init__("crowsnest:pipelines:Viewer", "viewer")
@@ -29,6 +30,7 @@ class ViewerPipeline(pulumi.ComponentResource):
                 "CROWSNEST_API_DATABASE": f"{component.data}/api.sqlite3",
                 "CROWSNEST_API_ADMIN_PASSWORD_FILE": f"{SECRETS_FOLDER}/{admin_password}",
                 "CROWSNEST_API_TRUSTED_PROXIES": ",".join(settings.trusted_proxies),
+                **({"CROWSNEST_API_TOOLS": links} if (links := gateway.links(host.settings)) else {}),
             },
             parent=self,
         )

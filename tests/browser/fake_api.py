@@ -24,13 +24,20 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[2] / "src"))
 from fake_records import NANOSECONDS, InvalidQuery, Match, Record, Store, compile_query, parse_time, rfc3339
 
-CSP = "default-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'"
+from crowsnest.api.pages import CONTENT_SECURITY_POLICY as CSP
+
 PASSWORD = "harbour"
 USERS: dict[str, dict[str, Any]] = {
-    "anna": {"name": "anna", "role": "operator", "strategies": None},
-    "vik": {"name": "vik", "role": "viewer", "strategies": ["ema_cross"]},
+    "anna": {
+        "name": "anna",
+        "role": "operator",
+        "strategies": None,
+        "tools": [{"title": "Prometheus", "path": "/prometheus/"}],
+    },
+    "vik": {"name": "vik", "role": "viewer", "strategies": ["ema_cross"], "tools": []},
 }
 CSRF_TOKEN = "csrf-of-the-fake"
 MAX_ROWS = 500

@@ -1,37 +1,44 @@
-"""The viewer before the real gateway, API and log store, where nothing is made up but the records.
-
-Runs where `CROWSNEST_VIEWER_URL` names a deployed viewer; `_USER` and `_PASSWORD_FILE` say who logs in, `_STORE_URL` where
-VictoriaLogs takes records, `_STORE_CONTAINER` what is stopped and started again.
-"""
+"""The viewer through the real gateway, before the real API and log store, where nothing is made up but the records."""
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import time
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import docker
 import pytest
 
+from infra.catalogue import catalogue
+from infra.health import container_url
 from tests.browser.support import NO_PLAYWRIGHT, VIEWPORT, eventually, row_texts, rows
+from tests.e2e.conftest import StackUnderTest, made_stacks
 
 expect = pytest.importorskip("playwright.sync_api", reason=NO_PLAYWRIGHT).expect
 
-PREFIX = "CROWSNEST_VIEWER_"
 VISIBLE_MS = 15_000
 """A loaded machine, a store that shows a record after a second, and a tail that looks once a second."""
 
 LIVE_MS = 60_000
 """A tail may be refused until the API has noticed that those of the tests before are gone."""
 
-pytestmark = pytest.mark.skipif(PREFIX + "URL" not in os.environ, reason=f"the viewer on a real stack: {PREFIX}URL is not set")
+pytestmark = [pytest.mark.docker, pytest.mark.stack]
+TREE = {
+    "name_prefix": "cngw-browser",
+    "port_offset": 31100,
+    "pipelines": {
+        "logs": {"collector": "none"},
+        "viewer": None,
+        "metrics": {"containers": "none"},
+        "gateway": None,
+    },
+}
 
 
 @dataclass
@@ -41,8 +48,20 @@ class Stack:
     url: str
     user: str
     password: str
-    store_url: str
-    store_container: str
+    under_test: StackUnderTest
+
+    @property
+    def store_url(self) -> str:
+        """The store's own address, which changes when it is started again."""
+        client = docker.from_env()
+        try:
+            return container_url(client, self.under_test.settings, catalogue()["victorialogs"], "http") or ""
+        finally:
+            client.close()
+
+    @property
+    def store_container(self) -> str:
+        return self.under_test.container("victorialogs")
 
     def insert(self, *texts: str, strategy: str = "ema_cross", level: str = "INFO") -> None:
         """Put records of a strategy into the store, a microsecond apart."""
@@ -69,12 +88,17 @@ class Stack:
 
 
 @pytest.fixture(scope="module")
-def stack() -> Stack:
-    def setting(name: str) -> str:
-        return os.environ[PREFIX + name]
+def make_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., StackUnderTest]]:
+    yield from made_stacks(tmp_path_factory)
 
-    password = Path(setting("PASSWORD_FILE")).read_text().strip()
-    return Stack(setting("URL"), setting("USER"), password, setting("STORE_URL"), setting("STORE_CONTAINER"))
+
+@pytest.fixture(scope="module")
+def stack(browser: Any, make_stack: Callable[..., StackUnderTest]) -> Stack:
+    under_test = make_stack("cngw-browser", TREE)
+    under_test.configure()
+    under_test.up()
+    password = under_test.secret("api_admin_password").read_text()
+    return Stack(under_test.settings.gateway_url or "", "admin", password, under_test)
 
 
 @pytest.fixture(scope="module")
@@ -207,3 +231,40 @@ def test_a_store_that_stops_and_comes_back(page, stack, word):
         return f"{word} back" in row_texts(page)[0]
 
     eventually(arrives, 90)
+
+
+def test_an_operator_gets_to_a_tool_and_a_stranger_to_the_sign_in_and_back(browser, page, stack, word):
+    """VictoriaLogs' own pages find their scripts and their data below the gateway's path, within its policy."""
+    stack.insert(f"{word} seen")
+    page.goto(stack.url + "/logs")
+    page.get_by_role("button", name=f"Account of {stack.user}").click()
+    tools = page.locator(".menu-panel a")
+    assert tools.all_inner_texts() == ["VictoriaLogs", "Prometheus", "Alertmanager"]
+    tools.first.click()
+    page.wait_for_url("**/victorialogs/select/vmui/**")
+    page.goto(f"{stack.url}/victorialogs/select/vmui/#/?query={word}&g0.range_input=5m&g0.relative_time=last_5_minutes")
+    page.reload()
+    eventually(lambda: f"{word} seen" in page.locator("body").inner_text(), VISIBLE_MS / 1000)
+
+    stranger = browser.new_context(viewport=VIEWPORT, ignore_https_errors=True).new_page()
+    stranger.goto(stack.url + "/prometheus/graph")
+    assert stranger.url == f"{stack.url}/?next=/prometheus/"
+    stranger.get_by_label("User name").fill(stack.user)
+    stranger.get_by_label("Password").fill(stack.password)
+    stranger.keyboard.press("Enter")
+    stranger.wait_for_url("**/prometheus/**")
+    stranger.get_by_text("Prometheus").first.wait_for()
+    stranger.context.close()
+
+
+def test_the_sign_in_sends_nobody_to_another_site(browser, stack):
+    for elsewhere in ("//evil.example/", "https://evil.example/", "/\\evil.example/", "javascript:alert(1)"):
+        context = browser.new_context(viewport=VIEWPORT, ignore_https_errors=True)
+        page = context.new_page()
+        page.goto(f"{stack.url}/?next={elsewhere}")
+        page.get_by_label("User name").fill(stack.user)
+        page.get_by_label("Password").fill(stack.password)
+        page.keyboard.press("Enter")
+        page.get_by_role("button", name=f"Account of {stack.user}").wait_for()
+        assert page.url.startswith(f"{stack.url}/")
+        context.close()

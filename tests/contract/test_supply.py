@@ -29,11 +29,13 @@ from infra.catalogue import PROJECT_ROOT, Component, Upstream, catalogue
 from infra.pipelines.logs import COLLECTOR_COMMANDS
 from supply import images, keys, lock, recipe, registry
 from supply.errors import SupplyError
+from tests.gateway import caddyfile, stack
 
 pytestmark = pytest.mark.docker
 
 BUILT = [name for name, component in catalogue().components.items() if component.packages]
 PASSWORD = "correct horse"
+GATEWAY_COMMAND = ["run", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile"]
 REDIS_CONFIGURATION = """\
 bind 0.0.0.0
 dir /data
@@ -211,6 +213,9 @@ def started(runner: Runner, component: Component) -> Container:
         case "alloy":
             files = {f"{component.config}/config.alloy": runner.readable(component, "config.alloy", "logging {}\n")}
             return runner.start(component, COLLECTOR_COMMANDS[component.name](component), files=files)
+        case "caddy":
+            files = {f"{component.config}/Caddyfile": runner.readable(component, "Caddyfile", caddyfile(stack()))}
+            return runner.start(component, GATEWAY_COMMAND, files=files, entrypoint=["caddy"])
         case _:
             return runner.start(component, [])
 

@@ -122,6 +122,11 @@ def client() -> Iterator[docker.DockerClient]:
 @pytest.fixture(scope="session")
 def make_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., StackUnderTest]]:
     """Makes stacks that are purged at the end of the session, whatever happened."""
+    yield from made_stacks(tmp_path_factory)
+
+
+def made_stacks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., StackUnderTest]]:
+    """What makes stacks, which are purged when this goes on."""
     made: list[StackUnderTest] = []
 
     def make(name: str, tree: dict[str, Any]) -> StackUnderTest:

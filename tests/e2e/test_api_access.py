@@ -106,6 +106,42 @@ def test_a_viewer_is_no_operator(viewer: Session):
         expect(f"viewer: {method} {path}", viewer.request(method, path, **body), 403, "forbidden")
 
 
+@pytest.mark.parametrize(
+    ("question", "stranger", "viewer_answer", "operator_answer"),
+    [
+        ("", "unauthenticated", "", ""),
+        ("?role=viewer", "unauthenticated", "", ""),
+        ("?role=operator", "unauthenticated", "forbidden", ""),
+        ("?role=viewer&strategies=all", "unauthenticated", "forbidden", ""),
+        ("?role=root", "invalid-query", "invalid-query", "invalid-query"),
+    ],
+)
+def test_the_gateways_question_is_answered_by_role(
+    api: Api, admin: Session, viewer: Session, question: str, stranger: str, viewer_answer: str, operator_answer: str
+):
+    path = f"/api/auth/verify{question}"
+    for who, kind in ((Session(api.url), stranger), (viewer, viewer_answer), (admin, operator_answer)):
+        answer = who.get(path)
+        if kind:
+            assert answer.json()["type"] == f"urn:crowsnest:problem:{kind}"
+            assert "X-Webauth-User" not in answer.headers
+        else:
+            assert answer.status_code == 204
+    assert admin.get("/api/auth/verify").headers["X-Webauth-User"] == "admin"
+    assert admin.get("/api/auth/verify").headers["X-Webauth-Role"] == "Admin"
+    assert viewer.get("/api/auth/verify").headers["X-Webauth-Role"] == "Viewer"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "made-up"])
+def test_a_held_request_that_may_change_something_must_come_from_this_site(admin: Session, method: str):
+    held = {"X-Forwarded-Method": method}
+    assert admin.request("GET", "/api/auth/verify", headers=held).status_code == 204
+    assert admin.request("GET", "/api/auth/verify", headers=held | {"Sec-Fetch-Site": "same-origin"}).status_code == 204
+    for site in ("cross-site", "same-site"):
+        answer = admin.request("GET", "/api/auth/verify", headers=held | {"Sec-Fetch-Site": site})
+        expect(f"{method} to a tool from another site", answer, 403, "csrf")
+
+
 def test_another_tenant_s_strategy_is_not_shown_to_exist(viewer: Session):
     for path in ("query", "tail", "hits", "facets", "streams", "export", "loss"):
         answer = viewer.get(f"/api/logs/{path}", strategy_id="beta")

@@ -79,6 +79,8 @@ def test_published_ports_are_unique():
         ({"trader__packages": None}, "it comes from nowhere"),
         ({"redis__probe__http": {"path": "/health"}}, "a probe is either `test` or `http`"),
         ({"victorialogs__probe__http": {"port": "admin", "path": "/health"}}, "'admin' is not one of its ports: http"),
+        ({"caddy__reload": {"signal": "SIGKILL"}}, "Input should be 'SIGHUP' or 'SIGUSR1'"),
+        ({"caddy__reload": {"signal": "SIGUSR1", "path": "/load"}}, "a reload is either `path` or `signal`"),
     ],
 )
 def test_a_bad_entry_is_refused(replacements, message):
@@ -96,8 +98,8 @@ def test_no_version_or_port_stands_anywhere_else():
         for port in one.ports.values()
         for number in (port.container, port.published)
     }
-    # A bare major version such as "17" is a number like any other; only dotted ones can be recognised.
-    values = {value for value in versions if "." in value} | ports
+    # A bare major version such as "17" is a number like any other; only dotted ones can be recognised. So are 80 and 443.
+    values = {value for value in versions if "." in value} | {port for port in ports if int(port) > 1023}
     # The library is used without the catalogue: its version and its documented default address are its own.
     own = {PROJECT_ROOT / "src" / "crowsnest" / name for name in ("__init__.py", "logs/_contract.py", "settings.py")}
     pattern = re.compile(r"(?<![\w.])(" + "|".join(map(re.escape, sorted(values))) + r")(?![\w.]|:\d)")

@@ -102,11 +102,30 @@ def test_every_port_is_on_loopback():
     assert len({port["external"] for port in ports}) == len(ports)
 
 
+def test_with_a_gateway_nothing_else_has_a_port():
+    assert {inputs["hostname"] for inputs in FULL.of_type(CONTAINER).values() if inputs.get("ports")} == {"caddy"}
+    opened = of_tree({"pipelines": {"logs": None, "viewer": None, "gateway": {"listen": "0.0.0.0"}}}).of_type(CONTAINER)
+    assert {port["ip"] for port in opened["crowsnest-caddy"]["ports"]} == {"0.0.0.0"}
+
+
+def test_pages_of_tools_point_to_the_gateway_where_there_is_one():
+    gateway = FULL.of_type(CONTAINER)["crowsnest-full-prometheus"]["command"]
+    assert {"--web.external-url=https://localhost:10443/prometheus/", "--web.route-prefix=/"} <= set(gateway)
+    alone = of_tree({"pipelines": {"metrics": {"containers": "none"}}}).of_type(CONTAINER)
+    assert not any(
+        "external-url" in word for name in ("prometheus", "alertmanager") for word in alone[f"crowsnest-{name}"]["command"]
+    )
+    tools = [one for one in FULL.of_type(CONTAINER)["crowsnest-full-api"]["envs"] if one.startswith("CROWSNEST_API_TOOLS=")]
+    assert tools == [
+        "CROWSNEST_API_TOOLS=VictoriaLogs=/victorialogs/select/vmui/,Prometheus=/prometheus/,Alertmanager=/alertmanager/"
+    ]
+
+
 def test_only_published_containers_reach_a_network_that_leaves_the_host():
     internal = {name for name, inputs in FULL.of_type(NETWORK).items() if inputs["internal"]}
     for inputs in FULL.of_type(CONTAINER).values():
         outside = {network["name"] for network in inputs["networksAdvanced"]} - internal
-        # Notifications leave the host; nothing else does by itself.
+        # Notifications leave the host, and the gateway asks an authority; nothing else does by itself.
         assert bool(outside) == (bool(inputs.get("ports")) or inputs["hostname"] == "alertmanager")
 
 
@@ -130,8 +149,9 @@ def test_retention_of_metrics_reaches_the_store_by_time_and_size():
 
 
 def test_who_deletes_series_is_never_on_a_port_of_the_host():
-    assert "--web.enable-admin-api" not in FULL.of_type(CONTAINER)["crowsnest-full-prometheus"]["command"]
     tree = {"pipelines": {"metrics": {"containers": "none"}}}
+    published = of_tree({**tree, "publish": ["prometheus.http"]}).of_type(CONTAINER)["crowsnest-prometheus"]
+    assert "--web.enable-admin-api" not in published["command"]
     assert "--web.enable-admin-api" in of_tree(tree).of_type(CONTAINER)["crowsnest-prometheus"]["command"]
 
 

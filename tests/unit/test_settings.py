@@ -18,7 +18,7 @@ def test_the_stacks_hold_what_the_design_says():
     assert names("dev") == ["postgresql", "redis"]
     assert names("demo") == ["victorialogs", "alloy", "postgresql", "trader", "api"]
     metrics = ["prometheus", "alertmanager", "node-exporter", "blackbox-exporter", "cadvisor"]
-    assert names("base") == ["victorialogs", "vector", "api", *metrics]
+    assert names("base") == ["victorialogs", "vector", "api", "caddy", *metrics]
     assert set(names("base")) < set(names("prod"))
     assert "trader" in names("prod")
     # A stack has one collector; this one has what can be built from packages.
@@ -28,7 +28,8 @@ def test_the_stacks_hold_what_the_design_says():
 @pytest.mark.parametrize("stack", stack_settings.stack_names())
 def test_every_published_address_is_on_loopback_and_unique(stack):
     settings = stack_settings.read(stack)
-    assert all("127.0.0.1:" in url for url in settings.urls.values())
+    assert all("127.0.0.1:" in url or url.startswith("https://localhost") for url in settings.urls.values())
+    assert settings.listen == "127.0.0.1"
     assert len(set(settings.urls.values())) == len(settings.urls)
 
 
@@ -49,7 +50,7 @@ LOGS = {"pipelines": {"logs": None}}
         ({"pipelines": {"logs": {"retention": {"time": "-14d", "size": "1GiB"}}}}, "'-14d' is not a duration"),
         ({"pipelines": {"logs": {"retention": {"time": "0d", "size": "1GiB"}}}}, "'0d' is not a duration"),
         ({"pipelines": {"logs": {"retention": {"time": "14d", "size": "-1GiB"}}}}, "'-1GiB' is not a size"),
-        ({"pipelines": {}}, "choose at least one pipeline of logs, trading, viewer, metrics"),
+        ({"pipelines": {}}, "choose at least one pipeline of logs, trading, viewer, metrics, gateway"),
         ({"pipelines": {"viewer": None}}, "viewer shows what logs stores; choose the pipeline logs, too"),
         (
             {"pipelines": {"logs": None, "viewer": {"trusted_proxies": ["gateway"]}}},

@@ -85,12 +85,21 @@ def test_rootfs_drops_adds_and_normalises(packages: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", [name for name, component in catalogue().components.items() if component.packages])
 def test_mount_points_are_in_the_image_and_writable(name: str) -> None:
     component = catalogue()[name]
-    entries = {entry.path: entry for entry in build._entries(component, recipe.read_image(name), Path("/nowhere"), None)}
+    entries = {entry.path: entry for entry in build._entries(component, recipe.read_image(name), Path("/nowhere"), None, None)}
     assert entries["/var/run"].link == "/run"
     for path in component.tmpfs:
         assert entries[path.replace("/var/run/", "/run/")].mode == 0o1777
     if component.data:
         assert entries[component.data].owner == component.owner
+
+
+def test_built_pages_are_in_the_image_where_its_program_looks_for_them(tmp_path: Path) -> None:
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "assets" / "a.js").write_text("a()")
+    steps = recipe.read_image("api")
+    entries = {entry.path: entry for entry in build._entries(catalogue()["api"], steps, Path("/nowhere"), None, tmp_path)}
+    page = entries[f"{steps.env['CROWSNEST_API_PAGES']}/assets/a.js"]
+    assert (page.content, page.mode) == (tmp_path / "assets" / "a.js", 0o644)
 
 
 def test_wheel_platforms_reach_back_to_the_oldest() -> None:

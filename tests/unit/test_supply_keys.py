@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from infra.catalogue import catalogue
-from supply import keys, recipe
+from supply import keys, recipe, web
 from supply.errors import SupplyError
 from supply.recipe import Recipe
 
@@ -99,3 +99,51 @@ def test_go_key_follows_sums_and_flags() -> None:
     first = keys.go_key(steps.go, "v1", folder)
     assert keys.go_key(steps.go, "v2", folder) != first
     assert keys.go_key(steps.go.model_copy(update={"tags": ["x"]}), "v1", folder) != first
+
+
+@pytest.fixture
+def pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> recipe.WebPages:
+    """The sources of the viewer's pages, small and editable."""
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "main.tsx").write_text("render()")
+    (tmp_path / "package-lock.json").write_text("{}")
+    (tmp_path / "node_modules").mkdir()
+    (tmp_path / "node_modules" / "other.js").write_text("1")
+    monkeypatch.setattr(keys, "WEB", tmp_path)
+    return recipe.WebPages(sources=["src", "package-lock.json"], target="/opt/web")
+
+
+def test_pages_are_built_again_for_their_sources_and_their_locked_packages_alone(
+    pages: recipe.WebPages, tmp_path: Path
+) -> None:
+    before = keys.web_key(pages)
+    (tmp_path / "node_modules" / "other.js").write_text("2")
+    (tmp_path / "dist").mkdir()
+    assert keys.web_key(pages) == before
+    (tmp_path / "package-lock.json").write_text('{"a": 1}')
+    locked = keys.web_key(pages)
+    (tmp_path / "src" / "main.tsx").write_text("render(2)")
+    assert len({before, locked, keys.web_key(pages)}) == 3
+
+
+def test_missing_source_of_the_pages_is_named(pages: recipe.WebPages, tmp_path: Path) -> None:
+    (tmp_path / "package-lock.json").unlink()
+    with pytest.raises(SupplyError, match=r"package-lock\.json is missing: the recipe names it under web\.sources"):
+        keys.web_key(pages)
+
+
+def test_the_recipe_takes_all_that_the_build_reads() -> None:
+    """What vite and tsc see of web/ apart from what they make."""
+    listed = set(recipe.read_image("api").web.sources)
+    made = {"dist", "node_modules", "openapi", "screenshots", "scripts", "biome.json"}
+    assert listed == {path.name for path in keys.WEB.iterdir()} - made
+
+
+def test_npm_gets_this_machines_way_to_its_registry_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("npm_config_registry", "https://packages.example")
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example")
+    monkeypatch.setenv("SECRET_OF_THE_SHELL", "x")
+    passed = web._environment()
+    assert passed["npm_config_registry"] == "https://packages.example"
+    assert passed["HTTPS_PROXY"] == "http://proxy.example"
+    assert "SECRET_OF_THE_SHELL" not in passed

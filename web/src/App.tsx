@@ -3,7 +3,7 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect } from "react";
 import { onSessionExpired, type Session, whoAmI } from "./api/client";
 import { asProblem } from "./api/problem";
-import { usePath } from "./location";
+import { usePath, wantedTool } from "./location";
 import { LoginPage } from "./pages/LoginPage";
 import { LogsPage } from "./pages/LogsPage";
 import { NotFoundPage } from "./pages/NotFoundPage";
@@ -44,6 +44,12 @@ export function App() {
     [queries],
   );
 
+  function enter(who: Session): void {
+    const tool = wantedTool();
+    if (tool) location.replace(tool);
+    else queries.setQueryData(SESSION_KEY, who);
+  }
+
   if (session.isPending) return <div className="boot" aria-busy="true" />;
   if (session.isError) {
     return (
@@ -52,7 +58,7 @@ export function App() {
       </main>
     );
   }
-  if (!session.data) return <LoginPage onLogin={(who: Session) => queries.setQueryData(SESSION_KEY, who)} />;
+  if (!session.data) return <LoginPage onLogin={enter} />;
   return (
     <SessionContext value={session.data}>
       <div className="app">

@@ -22,6 +22,12 @@ export function navigate(path: string, replace = false): void {
   tell();
 }
 
+/** Where the gateway sent somebody away from to log in here; null when nobody was sent. Only a path of this site counts. */
+export function wantedTool(): string | null {
+  const wanted = new URLSearchParams(location.search).get("next");
+  return wanted && /^\/[a-z][a-z0-9-]*\/[a-z0-9/-]*$/.test(wanted) ? wanted : null;
+}
+
 export function usePath(): string {
   return useSyncExternalStore(subscribe, () => location.pathname);
 }

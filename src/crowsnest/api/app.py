@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 import crowsnest
+from crowsnest.api import pages
 from crowsnest.api.audit import endpoints as audit_endpoints
 from crowsnest.api.audit.store import SqliteAuditStore
 from crowsnest.api.database import Database
@@ -61,6 +62,8 @@ def create_app(settings: ApiSettings) -> FastAPI:
         app.include_router(module.router)
     app.add_api_route("/api/health", _alive, response_model=Alive, tags=["health"])
     app.add_api_route("/api/openapi.json", _schema, response_model=dict[str, Any], tags=["health"])
+    if settings.pages is not None:
+        app.include_router(pages.router(pages.Pages(settings.pages)))
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)

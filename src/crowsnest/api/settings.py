@@ -27,6 +27,10 @@ class ApiSettings:
     database: Path = Path("crowsnest-api.sqlite3")
     admin_password_file: Path | None = None
     """Password of the user `admin`, who is made when there is no user yet."""
+    pages: Path | None = None
+    """Folder with the built viewer, which is served beside the API; None serves none."""
+    tools: tuple[tuple[str, str], ...] = ()
+    """Title and path of what a gateway in front has for operators, besides the viewer."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks whose X-Forwarded-For and X-Forwarded-Proto are believed."""
 
@@ -67,12 +71,21 @@ def _networks(text: str) -> tuple[str, ...]:
     return tuple(str(ipaddress.ip_network(word.strip())) for word in text.split(","))
 
 
+def _tools(text: str) -> tuple[tuple[str, str], ...]:
+    pairs = [word.strip().partition("=") for word in text.split(",")]
+    if not all(title and path.startswith("/") for title, _, path in pairs):
+        raise ValueError("must be a comma list of title=/path")
+    return tuple((title, path) for title, _, path in pairs)
+
+
 _VARIABLES: tuple[tuple[str, str, Callable[[str], object]], ...] = (
     (VICTORIALOGS_URL_VARIABLE, "victorialogs_url", _url),
     (PREFIX + "HOST", "host", str),
     (PREFIX + "PORT", "port", _port),
     (PREFIX + "DATABASE", "database", Path),
     (PREFIX + "ADMIN_PASSWORD_FILE", "admin_password_file", Path),
+    (PREFIX + "PAGES", "pages", Path),
+    (PREFIX + "TOOLS", "tools", _tools),
     (PREFIX + "TRUSTED_PROXIES", "trusted_proxies", _networks),
 )
 
@@ -83,5 +96,7 @@ environment variables:
   {PREFIX}PORT                 port to listen on
   {PREFIX}DATABASE             SQLite file with users, sessions, views and the audit log
   {PREFIX}ADMIN_PASSWORD_FILE  file with the password of `admin`, who is made when there is no user yet
+  {PREFIX}PAGES                folder with the built viewer (default none)
+  {PREFIX}TOOLS                comma list of title=/path of what the gateway has for operators (default none)
   {PREFIX}TRUSTED_PROXIES      comma list of networks whose X-Forwarded-For is believed (default none)
 """

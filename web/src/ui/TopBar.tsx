@@ -87,6 +87,11 @@ function UserMenu() {
             <br />
             {session.strategies ? `sees ${session.strategies.join(", ")}` : "sees every strategy"}
           </p>
+          {session.tools.map((tool) => (
+            <a key={tool.path} className="menu-item" href={tool.path}>
+              {tool.title}
+            </a>
+          ))}
           <button type="button" className="menu-item" onClick={() => void logout()}>
             Log out
           </button>

@@ -13,7 +13,7 @@ from crowsnest.api.problems import Problem
 
 COOKIE: Final = "crowsnest_session"
 CSRF_HEADER: Final = "x-csrf-token"
-_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def address_of(request: Request) -> str:
@@ -56,7 +56,7 @@ async def current(request: Request) -> Identity:
     if identity is None:
         detail = "the session is over" if secret else "there is no session and no token"
         raise Problem("unauthenticated", detail, headers={"WWW-Authenticate": "Bearer"})
-    if request.method not in _SAFE_METHODS:
+    if request.method not in SAFE_METHODS:
         refuse_other_sites(request)
         if not hmac.compare_digest(request.headers.get(CSRF_HEADER, "").encode(), csrf_token(identity).encode()):
             raise Problem("csrf", "the header X-CSRF-Token is missing or wrong")

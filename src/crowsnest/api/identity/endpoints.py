@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 from starlette.responses import JSONResponse
 
-from crowsnest.api.identity.dependencies import COOKIE, Current, Operator, address_of, operator, refuse_other_sites, service_of
+from crowsnest.api.identity.dependencies import (
+    COOKIE,
+    SAFE_METHODS,
+    Current,
+    Operator,
+    address_of,
+    operator,
+    refuse_other_sites,
+    service_of,
+)
 from crowsnest.api.identity.repository import SESSION_SECONDS
-from crowsnest.api.identity.schemas import Credentials, Identity, MadeToken, Me, NewToken, Tokens
+from crowsnest.api.identity.schemas import Credentials, Identity, MadeToken, Me, NewToken, Role, Tokens
 from crowsnest.api.identity.service import csrf_token
-from crowsnest.api.problems import documented
+from crowsnest.api.problems import Problem, documented
+from crowsnest.api.settings import ApiSettings
 
 router = APIRouter(prefix="/api/auth", tags=["auth"])
 
+# What our roles are called where somebody is told of them: by Grafana.
+ROLES_ELSEWHERE: Final[dict[Role, str]] = {"operator": "Admin", "viewer": "Viewer"}
 
-def _me(identity: Identity) -> dict[str, object]:
-    strategies = None if identity.strategies is None else list(identity.strategies)
-    return {"name": identity.name, "role": identity.role, "strategies": strategies, "csrf_token": csrf_token(identity)}
+
+def _me(request: Request, identity: Identity) -> dict[str, object]:
+    settings: ApiSettings = request.app.state.settings
+    return {
+        "name": identity.name,
+        "role": identity.role,
+        "strategies": None if identity.strategies is None else list(identity.strategies),
+        "csrf_token": csrf_token(identity),
+        "tools": [{"title": title, "path": path} for title, path in settings.tools if identity.role == "operator"],
+    }
 
 
 @router.post(
@@ -30,7 +49,7 @@ async def login(request: Request, credentials: Credentials) -> Response:
     """Sign in; the answer sets the session cookie."""
     refuse_other_sites(request)
     secret, identity = await service_of(request).login(credentials.username, credentials.password, address_of(request))
-    response = JSONResponse(_me(identity))
+    response = JSONResponse(_me(request, identity))
     response.set_cookie(
         COOKIE,
         secret,
@@ -53,9 +72,27 @@ async def logout(request: Request, identity: Current) -> Response:
 
 
 @router.get("/me", response_model=Me, responses=documented("unauthenticated"))
-async def me(identity: Current) -> Response:
+async def me(request: Request, identity: Current) -> Response:
     """Who is signed in, and the CSRF token of the session."""
-    return JSONResponse(_me(identity))
+    return JSONResponse(_me(request, identity))
+
+
+@router.get("/verify", status_code=204, responses=documented("invalid-query", "unauthenticated", "forbidden", "csrf"))
+async def verify(
+    request: Request, identity: Current, role: Role = "viewer", strategies: Literal["any", "all"] = "any"
+) -> Response:
+    """The gateway's question about a request that it holds: may this person do that? The answer's headers say who it is.
+
+    The held request's method is that of `X-Forwarded-Method`; what may change something must not come from another site.
+    """
+    if request.headers.get("x-forwarded-method", "GET").upper() not in SAFE_METHODS:
+        refuse_other_sites(request)
+    if role == "operator":
+        await operator(identity)
+    if strategies == "all" and identity.strategies is not None:
+        raise Problem("forbidden", "this shows all strategies, and you may see some of them")
+    shown = {"X-Webauth-User": identity.name, "X-Webauth-Role": ROLES_ELSEWHERE[identity.role]}
+    return Response(status_code=204, headers=shown)
 
 
 @router.get(

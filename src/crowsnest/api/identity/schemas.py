@@ -40,6 +40,13 @@ class Credentials(BaseModel):
     password: Annotated[str, Field(min_length=1, max_length=MAX_CHARACTERS)]
 
 
+class Tool(BaseModel):
+    """Pages of another component, behind the same gateway."""
+
+    title: str
+    path: str
+
+
 class Me(BaseModel):
     """Who is signed in."""
 
@@ -47,6 +54,7 @@ class Me(BaseModel):
     role: Role
     strategies: list[str] | None
     csrf_token: Annotated[str, Field(description="for the header X-CSRF-Token; empty for a token, which needs none")]
+    tools: Annotated[list[Tool], Field(description="what an operator may open besides the viewer")]
 
 
 class NewToken(BaseModel):

@@ -180,6 +180,8 @@ def main() -> None:
             print(json.dumps(answers))
         elif what == "flood":
             print(json.dumps(inside("cn-outside", "knock", [(MACHINE, int(ssh))] * 60)))
+        elif what == "published":
+            print(json.dumps(inside("cn-outside", "knock", [(MACHINE, ALLOWED)] * 60)))
         elif what == "ping":
             print(json.dumps(inside("cn-outside", "ping", MACHINE, 60)))
     finally:

@@ -61,6 +61,23 @@ def test_address_that_knocks_too_often_at_ssh_is_not_heard(host):
     assert 25 <= answered < 45, f"{answered} of 60 connections in a moment"
 
 
+@pytest.mark.control("firewall-12")
+def test_address_that_knocks_too_often_at_a_published_port_is_not_heard(host):
+    host.check_output("nft flush set inet crowsnest published_new_ip")
+    answered = sum(probe(host, "published"))
+
+    # 30 a minute here, see converge.yml.
+    assert 25 <= answered < 45, f"{answered} of 60 connections in a moment"
+
+
+@pytest.mark.control("firewall-06")
+def test_ports_of_the_stack_are_allowed_beside_those_of_the_machine(host):
+    listed = json.loads(host.check_output("nft --json list set inet crowsnest allowed_tcp_ports"))["nftables"]
+    (ports,) = [entry["set"]["elem"] for entry in listed if "set" in entry]
+
+    assert {8443, 9443} <= set(ports)
+
+
 @pytest.mark.control("firewall-04")
 def test_ping_is_answered_within_bounds(host):
     answered = probe(host, "ping")
