@@ -168,7 +168,8 @@ def gateway(
     root = tmp_path_factory.mktemp("trust") / "root.crt"
     root.write_text(stack.run("certificate").out)
     found = Gateway(stack, client, root)
-    add = "python3 -m crowsnest.api users add vik --strategy ema_cross --password-file /tmp/password".split()
+    command = ["python3", "-m", "crowsnest.api", "users", "add", "vik"]
+    add = [*command, "--strategy", "ema_cross", "--password-file", "/tmp/password"]
     write = f"open('/tmp/password', 'w').write({VIEWER_PASSWORD!r})"
     assert found.container("api").exec_run(["python3", "-c", write]).exit_code == 0
     assert found.container("api").exec_run(add).exit_code == 0
