@@ -230,3 +230,4 @@ def test_who_is_unknown_reaches_no_tool(gate: Gate):
             with pytest.raises(urllib.error.HTTPError) as refused:
                 gate.ask(path, cookie)
             assert refused.value.code == 401
+            refused.value.close()
