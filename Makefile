@@ -35,7 +35,7 @@ status: venv ## health of each component
 preview: venv ## what `make up` would change
 	@$(CLI) preview --stack $(STACK)
 
-refill: venv ## bring lines of containers again that the log store lost when it was killed
+refill: venv ## bring lines of containers again that were lost when the log store or the collector ended
 	@$(CLI) refill --stack $(STACK)
 
 drift: venv ## compare what runs with what was declared; exit 2 on drift

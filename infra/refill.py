@@ -1,8 +1,8 @@
-"""Bring lines of containers again that the log store had acknowledged and lost when it was killed.
+"""Bring lines of containers again that were lost when the log store or the collector ended.
 
-A killed VictoriaLogs loses what it had not written yet, a few seconds. The collector counts these lines as delivered; Docker's
-files still have them. They are put into a folder that the collector reads like Docker's own, so that a line makes the same
-record as the first time. Lines that the store has are not brought again.
+A killed VictoriaLogs loses what it had acknowledged and not written yet, a few seconds; a collector that ends can lose what it
+had read and not delivered. Docker's files still have these lines. They are put into a folder that the collector reads like
+Docker's own, so that a line makes the same record as the first time. Lines that the store has are not brought again.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from infra.catalogue import Component, catalogue
 from infra.errors import Failed, Refused
 from infra.settings import REFILL_FOLDER, Settings
 
+AFTER = dt.timedelta(seconds=5)  # while the store is away the collector still reads a batch
 DEFAULT_SECONDS = 15  # three times and more what a kill was seen to cost (docs/delivery.md)
 STORED_WITHIN_SECONDS = 30  # the collector looks for new files every 2 s; its batch and the store's flush take another 3
 SETTLED_AFTER_SECONDS = 15  # the collector waits up to 5 s before it tries again
@@ -82,30 +83,35 @@ class Brought:
 def refill(
     client: docker.DockerClient, settings: Settings, say: Callable[[str], None], *, seconds: float = DEFAULT_SECONDS
 ) -> list[Brought]:
-    """Bring what the store lost at its last end.
+    """Bring what was lost when the store and the collector last ended.
 
     Args:
         client: the stack's daemon, on this machine.
         settings: the stack.
         say: takes a line of progress.
-        seconds: how long before the store's end to look.
+        seconds: how long before each end to look.
 
     Raises:
         Refused: there is no collector that reads Docker's files, or the store does not run.
         Failed: the collector brought none of the lines.
     """
     collector = _collector(settings)
-    store = _Store(client, settings)
-    if store.ended is None:
-        say("the log store has not ended since it was made: nothing can be lost")
+    lives = [_Life.of(client, settings, component) for component in (catalogue()["victorialogs"], collector)]
+    store = _Store(lives[0])
+    if not any(life.ended for life in lives):
+        say("neither the log store nor the collector has ended since it was made: nothing can be lost")
         return []
-    begin, end = _stamp(store.ended - dt.timedelta(seconds=seconds)), _stamp(store.ended)
-    say(f"lines between {begin} and {end}, when the log store ended")
-    store.settle(say)
+    _settle(lives, say)
+    found: dict[Path, dict[str, Line]] = {}
+    names = {path: name for name, path in _log_files(client, settings)}
+    for life in lives:
+        if life.ended:
+            begin, end = _stamp(life.ended - dt.timedelta(seconds=seconds)), _stamp(life.ended + AFTER)
+            say(f"{life.component.name} ended at {life.ended:%H:%M:%S}: lines between {begin} and {end}")
+            for path, name in names.items():
+                found.setdefault(path, {}).update((line.time, line) for line in _lost(store, name, path, begin, end))
     lost = [
-        Lost(name, path.parent.name, lines)
-        for name, path in _log_files(client, settings)
-        if (lines := _lost(store, name, path, begin, end))
+        Lost(names[path], path.parent.name, [lines[time] for time in sorted(lines)]) for path, lines in found.items() if lines
     ]
     if lost:
         say(f"bringing {sum(len(one.lines) for one in lost)} lines of {len(lost)} containers")
@@ -214,29 +220,44 @@ def _wait(store: _Store, lost: Sequence[Lost]) -> list[Brought]:
     return found
 
 
+def _settle(lives: Sequence[_Life], say: Callable[[str], None]) -> None:
+    """Wait until what was on its way when both had begun has arrived."""
+    age_seconds = (dt.datetime.now(dt.UTC) - max(life.began for life in lives)).total_seconds()
+    if (left_seconds := SETTLED_AFTER_SECONDS - age_seconds) > 0:
+        say(f"waiting {left_seconds:.0f} s for what the collector still has")
+        time.sleep(left_seconds)
+
+
+@dataclass(frozen=True)
+class _Life:
+    """When a component's container last ended, if it did, when it began since, and where it answers."""
+
+    component: Component
+    ended: dt.datetime | None
+    began: dt.datetime
+    address: str
+
+    @classmethod
+    def of(cls, client: docker.DockerClient, settings: Settings, component: Component) -> _Life:
+        try:
+            actual = client.api.inspect_container(settings.container_name(component))
+            address = health.address(actual, component, next(iter(component.ports)))
+        except NotFound:
+            address = None
+        if address is None:
+            raise Refused(f"{component.name} does not run; `make up STACK={settings.stack}` starts it")
+        state = actual["State"]
+        ended = None if state["FinishedAt"].startswith(NEVER) else _moment(state["FinishedAt"])
+        return cls(component, ended, _moment(state["StartedAt"]), address)
+
+
 class _Store:
     """The stack's VictoriaLogs, asked at its own address."""
 
-    def __init__(self, client: docker.DockerClient, settings: Settings) -> None:
-        component = catalogue()["victorialogs"]
-        try:
-            actual = client.api.inspect_container(settings.container_name(component))
-        except NotFound as error:
-            raise Refused(f"the log store does not run; `make up STACK={settings.stack}` starts it") from error
-        address = health.address(actual, component, "http")
-        if address is None:
-            raise Refused(f"the log store does not run; `make up STACK={settings.stack}` starts it")
-        self._url = f"{address}/select/logsql/query"
-        self.ended, self._began = (_moment(actual["State"][name]) for name in ("FinishedAt", "StartedAt"))
+    def __init__(self, life: _Life) -> None:
+        self._url = f"{life.address}/select/logsql/query"
         self._session = requests.Session()
         self._session.trust_env = False  # never by a proxy
-
-    def settle(self, say: Callable[[str], None]) -> None:
-        """Wait until what was on its way when the store came back has arrived."""
-        now = dt.datetime.now(dt.UTC)
-        if self._began and (left_seconds := SETTLED_AFTER_SECONDS - (now - self._began).total_seconds()) > 0:
-            say(f"the log store has just begun; waiting {left_seconds:.0f} s for what the collector still has")
-            time.sleep(left_seconds)
 
     def times(self, container: str, begin: str, end: str) -> set[str]:
         """Times of a container's records, both ends included."""
@@ -256,9 +277,9 @@ class _Store:
         return [json.loads(line) for line in answer.iter_lines()]
 
 
-def _moment(time: str) -> dt.datetime | None:
-    """A time of Docker's, to the second, upwards; None for its word for never."""
-    return None if time.startswith(NEVER) else dt.datetime.fromisoformat(f"{time[:19]}+00:00") + dt.timedelta(seconds=1)
+def _moment(time: str) -> dt.datetime:
+    """A time of Docker's, to the second, upwards."""
+    return dt.datetime.fromisoformat(f"{time[:19]}+00:00") + dt.timedelta(seconds=1)
 
 
 def _normal(time: str) -> str:
