@@ -225,7 +225,7 @@ def _confirm(settings: Settings, doomed: Sequence[Path]) -> None:
 
 
 def refill(deployment: Deployment, options: argparse.Namespace) -> int:
-    """Bring lines of containers again that the log store lost when it was killed."""
+    """Bring lines of containers again that were lost when the log store or the collector ended."""
     report = deployment.report
     brought = refilling.refill(deployment.client, deployment.settings, report.say, seconds=options.seconds)
     if brought:
@@ -317,7 +317,7 @@ def parser() -> argparse.ArgumentParser:
                 "--seconds",
                 type=float,
                 default=refilling.DEFAULT_SECONDS,
-                help="how long before the log store's last end to look (default: %(default)s)",
+                help="how long before the last end of each to look (default: %(default)s)",
             )
         if name == "address":
             sub.add_argument("component", help="name in the catalogue")

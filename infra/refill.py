@@ -102,17 +102,14 @@ def refill(
         say("neither the log store nor the collector has ended since it was made: nothing can be lost")
         return []
     _settle(lives, say)
-    found: dict[Path, dict[str, Line]] = {}
-    names = {path: name for name, path in _log_files(client, settings)}
+    windows = []
     for life in lives:
         if life.ended:
             begin, end = _stamp(life.ended - dt.timedelta(seconds=seconds)), _stamp(life.ended + AFTER)
             say(f"{life.component.name} ended at {life.ended:%H:%M:%S}: lines between {begin} and {end}")
-            for path, name in names.items():
-                found.setdefault(path, {}).update((line.time, line) for line in _lost(store, name, path, begin, end))
-    lost = [
-        Lost(names[path], path.parent.name, [lines[time] for time in sorted(lines)]) for path, lines in found.items() if lines
-    ]
+            windows.append((begin, end))
+    looked_at = ((name, path, _lost(store, name, path, windows)) for name, path in _log_files(client, settings))
+    lost = [Lost(name, path.parent.name, lines) for name, path, lines in looked_at if lines]
     if lost:
         say(f"bringing {sum(len(one.lines) for one in lost)} lines of {len(lost)} containers")
     files = [_place(settings.folders.data / collector.name / REFILL_FOLDER, one, collector.owner) for one in lost]
@@ -161,11 +158,15 @@ def _log_files(client: docker.DockerClient, settings: Settings) -> Iterator[tupl
             yield name, Path(path)
 
 
-def _lost(store: _Store, name: str, path: Path, begin: str, end: str) -> list[Line]:
-    lines = [line for line in _lines(path) if begin <= line.time <= end]
-    if not lines:
-        return []
-    return missing(lines, store.times(name, begin, end), lambda time: store.text(name, time))
+def _lost(store: _Store, name: str, path: Path, windows: Sequence[tuple[str, str]]) -> list[Line]:
+    """What the store does not have of a container's lines within these times, in order, each once; its files are read once."""
+    lines = [line for line in _lines(path) if any(begin <= line.time <= end for begin, end in windows)]
+    found: dict[str, Line] = {}
+    for begin, end in windows:
+        if within := [line for line in lines if begin <= line.time <= end]:
+            lost = missing(within, store.times(name, begin, end), lambda time: store.text(name, time))
+            found.update((line.time, line) for line in lost)
+    return [found[time] for time in sorted(found)]
 
 
 def _lines(path: Path) -> Iterator[Line]:
