@@ -247,4 +247,4 @@ def _moment(nanoseconds: int) -> datetime:
 
 
 def _decimal(price: float) -> Decimal:
-    return round(Decimal(repr(float(price))), _PRICE_DIGITS)
+    return round(Decimal(repr(float(price))), _PRICE_DIGITS).normalize()
