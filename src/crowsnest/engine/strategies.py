@@ -351,7 +351,7 @@ def _strength(close: float, bands: BollingerBands) -> float:
 
 
 class HourlyBuyStrategy(LoggedStrategy):
-    """Buys a lot of each stock in every hour that has a bar, and sells all of it after so many lots.
+    """Buys a lot in every hour that has a bar, of each stock in turn, and sells all of a stock after so many lots.
 
     It goes by the bars' time and not by a timer, so a replay and a live market give the same orders.
     """
@@ -362,17 +362,24 @@ class HourlyBuyStrategy(LoggedStrategy):
 
     def __init__(self, tickers: Sequence[str], counters: Counters, telemetry: Telemetry, strategies: int = 2) -> None:
         super().__init__(tickers, counters, telemetry, strategies)
-        self._hours: dict[InstrumentId, int] = {}
+        self._closes: dict[InstrumentId, float] = {}
+        self._hour = 0
+        self._turn = 0
 
     def on_bar(self, bar: Bar) -> None:
-        """Buy in a new hour, or sell when there is enough."""
-        instrument_id = bar.bar_type.instrument_id
-        self._telemetry.bar_processed(instrument_id.symbol.value)
+        """In a new hour, buy, or sell when there is enough."""
+        self._telemetry.bar_processed(bar.bar_type.instrument_id.symbol.value)
+        self._closes[bar.bar_type.instrument_id] = float(bar.close)
         hour = bar.ts_event // _HOUR_NS
-        if self._hours.get(instrument_id) == hour:
+        if hour == self._hour:
             return
-        self._hours[instrument_id] = hour
-        held, close = self._held(instrument_id), float(bar.close)
+        self._hour = hour
+        listed = sorted(self._closes, key=str)
+        self._turn += 1
+        self._trade(listed[self._turn % len(listed)])
+
+    def _trade(self, instrument_id: InstrumentId) -> None:
+        held, close = self._held(instrument_id), self._closes[instrument_id]
         if held >= self.LOTS * self.SHARES_PER_LOT:
             self._say("exit signal: lots are complete", instrument_id, "signal", side="FLAT", price=close)
             self._signal(instrument_id, "FLAT", 1.0, close)
@@ -384,7 +391,8 @@ class HourlyBuyStrategy(LoggedStrategy):
 
     def on_reset(self) -> None:
         """Forget the past, for the next loop."""
-        self._hours.clear()
+        self._closes.clear()
+        self._hour = self._turn = 0
 
 
 class LatencyInstrumented(LoggedStrategy):

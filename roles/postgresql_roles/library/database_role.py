@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module ``monitoring_role``: a role of PostgreSQL in a container that may read statistics.
+"""Ansible module ``database_role``: a role of PostgreSQL in a container that may log in, and what it may do.
 
 The password is read from its file and written to psql's standard input. Nothing of it is returned, logged or passed as an
 argument.
@@ -13,10 +13,10 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = """
-module: monitoring_role
-short_description: A role of PostgreSQL in a container that may read statistics
+module: database_role
+short_description: A role of PostgreSQL in a container that may log in, and what it may do
 description:
-  - Makes the role, sets its password and grants it C(pg_monitor), where its password does not open the database already.
+  - Makes the role, sets its password, and gives it what is named, where it does not have all of that already.
   - Does nothing while there is no such container, or in check mode.
 options:
   container:
@@ -47,6 +47,19 @@ options:
     description: File on the host with its password.
     type: path
     required: true
+  member_of:
+    description: Roles whose rights it has.
+    type: list
+    elements: str
+    default: []
+  owns_schema:
+    description: Schema that is its own, made where it is missing; empty for none.
+    type: str
+    default: ""
+  connections:
+    description: How many it may have at once.
+    type: int
+    default: 5
 author: [Crowsnest]
 """
 
@@ -58,7 +71,6 @@ SHELL = (
 FROM_FILE = (
     'PGPASSWORD=$(cat "$3"); export PGPASSWORD; exec psql -X -q -A -t -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$0" -U "$1" -d "$2"'
 )
-READY = "SELECT count(*) FROM pg_roles WHERE rolname = current_user AND pg_has_role('pg_monitor', 'MEMBER') AND NOT rolsuper;\n"
 
 
 def run(container: str, script: str, arguments: list[str], standard_input: str) -> subprocess.CompletedProcess[str]:
@@ -76,14 +88,29 @@ def is_running(container: str) -> bool:
     return answer.stdout.strip() == "true"
 
 
-def statements(role: str, password: str) -> str:
-    """SQL that makes the role or sets its password; safe to repeat."""
-    quoted = password.replace("'", "''")
+def is_ready(given: dict) -> str:
+    """SQL, asked by the role itself, that answers t when nothing has to be done."""
+    conditions = ["NOT rolsuper", f"rolconnlimit = {given['connections']}"]
+    conditions += [f"pg_has_role('{name}', 'MEMBER')" for name in given["member_of"]]
+    if given["owns_schema"]:
+        conditions.append(
+            f"EXISTS (SELECT FROM pg_namespace WHERE nspname = '{given['owns_schema']}' AND nspowner = pg_roles.oid)"
+        )
+    return f"SELECT {' AND '.join(conditions)} FROM pg_roles WHERE rolname = current_user;\n"  # noqa: S608 - checked names
+
+
+def statements(given: dict, password: str) -> str:
+    """SQL that makes the role what it should be; safe to repeat."""
+    role, schema, quoted = given["role"], given["owns_schema"], password.replace("'", "''")
+    rights = [f"GRANT {name} TO {role};" for name in given["member_of"]]
+    if schema:
+        rights += [f"CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION {role};", f"ALTER SCHEMA {schema} OWNER TO {role};"]
     return f"""
 SELECT 'CREATE ROLE {role}' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') \\gexec
-ALTER ROLE {role} WITH LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION CONNECTION LIMIT 5 PASSWORD '{quoted}';
-GRANT pg_monitor TO {role};
-"""  # noqa: S608 - psql binds no variables in a password's place; the name was checked, the password is quoted
+ALTER ROLE {role} WITH LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION
+    CONNECTION LIMIT {given["connections"]} PASSWORD '{quoted}';
+{chr(10).join(rights)}
+"""  # noqa: S608 - psql binds no variables in a password's place; the names were checked, the password is quoted
 
 
 def main() -> None:
@@ -97,6 +124,9 @@ def main() -> None:
             "database": {"type": "str", "required": True},
             "role": {"type": "str", "required": True},
             "password_file": {"type": "path", "required": True, "no_log": False},
+            "member_of": {"type": "list", "elements": "str", "default": []},
+            "owns_schema": {"type": "str", "default": ""},
+            "connections": {"type": "int", "default": 5},
         },
         supports_check_mode=True,
     )
@@ -106,11 +136,11 @@ def main() -> None:
     port = str(given["port"])
     try:
         password = Path(given["password_file"]).read_text(encoding="utf-8").strip()
-        asked = run(given["container"], SHELL, [port, given["role"], given["database"]], f"{password}\n{READY}")
-        if asked.returncode == 0 and asked.stdout.strip() == "1":
+        asked = run(given["container"], SHELL, [port, given["role"], given["database"]], f"{password}\n{is_ready(given)}")
+        if asked.returncode == 0 and asked.stdout.strip() == "t":
             module.exit_json(changed=False)
         arguments = [port, given["superuser"], given["database"], given["superuser_secret"]]
-        made = run(given["container"], FROM_FILE, arguments, statements(given["role"], password))
+        made = run(given["container"], FROM_FILE, arguments, statements(given, password))
     except (OSError, subprocess.TimeoutExpired) as error:
         module.fail_json(msg=f"cannot make the role {given['role']}: {type(error).__name__}")
     if made.returncode != 0:
