@@ -96,10 +96,24 @@ class Postgres:
         if self._state:
             raise Problem("database-unavailable", "the trading database is not ready; the log of the api container says why")
         try:
-            async with self._engine.connect() as connection:
-                yield connection
+            connection = await self._engine.connect()
+        except _FAILURES as error:
+            logger.warning("the trading database: %r", error)
+            raise Problem("database-unavailable", "the trading database does not answer") from error
+        try:
+            yield connection
         except _FAILURES as error:
             raise _problem(error) from error
+        finally:
+            await _let_go(connection)
+
+
+async def _let_go(connection: AsyncConnection) -> None:
+    """Give a connection back; one that is broken is made anew by whoever takes it next."""
+    try:
+        await connection.close()
+    except _FAILURES as error:
+        logger.warning("a connection to the trading database ended: %r", error)
 
 
 def _problem(error: BaseException) -> Problem:
