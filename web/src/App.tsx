@@ -15,9 +15,9 @@ import { StrategiesPage } from "./pages/StrategiesPage";
 import { StrategyPage } from "./pages/StrategyPage";
 import { TradingPage } from "./pages/TradingPage";
 import { SessionContext } from "./session";
+import { bookOf } from "./trading/books";
 import { ProblemPanel } from "./ui/ProblemPanel";
 import { TopBar } from "./ui/TopBar";
-import { bookOf } from "./trading/books";
 
 const SESSION_KEY = ["session"];
 

@@ -73,7 +73,9 @@ export function findChoices(signal: AbortSignal): Promise<Choices> {
 
 export function findOrder(runId: string, orderId: string, signal: AbortSignal): Promise<OrderStory> {
   const path = { run_id: runId, client_order_id: orderId };
-  return guarded(client.GET("/api/trading/orders/{run_id}/{client_order_id}", { params: { path }, signal: within(signal) }));
+  return guarded(
+    client.GET("/api/trading/orders/{run_id}/{client_order_id}", { params: { path }, signal: within(signal) }),
+  );
 }
 
 export async function listBudgets(signal: AbortSignal): Promise<Budget[]> {
@@ -117,6 +119,8 @@ export async function listServices(signal: AbortSignal): Promise<Service[]> {
 export async function restartService(component: string, reason: string): Promise<number> {
   const params = { path: { component } };
   const limit = AbortSignal.timeout(RESTART_MS);
-  const answer = await guarded(client.POST("/api/services/{component}/restart", { params, body: { reason }, signal: limit }));
+  const answer = await guarded(
+    client.POST("/api/services/{component}/restart", { params, body: { reason }, signal: limit }),
+  );
   return answer.took_ms;
 }

@@ -21,7 +21,8 @@ export function AuditPage() {
     <main className="page page-padded">
       <h1>Audit</h1>
       <p className="muted">
-        Each entry's hash covers the one before. <code>python -m crowsnest.api audit verify</code> on the machine checks all.
+        Each entry's hash covers the one before. <code>python -m crowsnest.api audit verify</code> on the machine checks
+        all.
       </p>
       {error && <ProblemPanel problem={asProblem(error)} onRetry={() => void refetch()} inline={rows !== undefined} />}
       {rows && (

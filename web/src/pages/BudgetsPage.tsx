@@ -199,8 +199,8 @@ export function BudgetsPage() {
     <main className="page page-padded">
       <h1>Budgets</h1>
       <p className="muted">
-        Capital that each strategy may bind. The engine denies an order beyond it; a lower cap holds within a second, a raise
-        takes two people.
+        Capital that each strategy may bind. The engine denies an order beyond it; a lower cap holds within a second, a
+        raise takes two people.
       </p>
       {error && <ProblemPanel problem={asProblem(error)} onRetry={() => void refetch()} inline={data !== undefined} />}
       {data?.length === 0 && (

@@ -44,11 +44,20 @@ function ServiceRow({ service, onSaid }: { service: Service; onSaid: (text: stri
         <td>{service.status}</td>
         <td>{service.image}</td>
         <td>
-          {service.has_records ? <Link href={recordsOf(service.container)}>Records</Link> : <span className="muted">–</span>}
+          {service.has_records ? (
+            <Link href={recordsOf(service.container)}>Records</Link>
+          ) : (
+            <span className="muted">–</span>
+          )}
         </td>
         <td>
           {service.restartable && isOperator && !asking && (
-            <button type="button" className="button" onClick={() => setAsking(true)} aria-label={`Restart ${component}`}>
+            <button
+              type="button"
+              className="button"
+              onClick={() => setAsking(true)}
+              aria-label={`Restart ${component}`}
+            >
               Restart
             </button>
           )}

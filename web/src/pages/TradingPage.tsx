@@ -2,7 +2,15 @@
 import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { type ReactNode, useEffect } from "react";
 import { asProblem } from "../api/problem";
-import { type BookFilter, findChoices, listFills, listOrders, listPositions, listSignals, type Page } from "../api/trading";
+import {
+  type BookFilter,
+  findChoices,
+  listFills,
+  listOrders,
+  listPositions,
+  listSignals,
+  type Page,
+} from "../api/trading";
 import { navigate, useQueryString } from "../location";
 import { BookTable, FILL_COLUMNS, ORDER_COLUMNS, POSITION_COLUMNS, SIGNAL_COLUMNS } from "../trading/BookTable";
 import { BOOKS, type Book } from "../trading/books";
@@ -56,7 +64,12 @@ function Filters({ filter }: { filter: BookFilter }) {
   return (
     <div className="choices">
       <Choice label="Strategy" field="strategy_id" value={filter.strategy_id ?? ""} options={plain(data?.strategies)} />
-      <Choice label="Instrument" field="instrument" value={filter.instrument ?? ""} options={plain(data?.instruments)} />
+      <Choice
+        label="Instrument"
+        field="instrument"
+        value={filter.instrument ?? ""}
+        options={plain(data?.instruments)}
+      />
       <Choice label="Run" field="run_id" value={filter.run_id ?? ""} options={runs} />
     </div>
   );
