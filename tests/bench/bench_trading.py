@@ -31,29 +31,29 @@ NOWHERE = "http://127.0.0.1:9"
 # One statement a book: rows spread over a year, strategies unevenly, so that some filters meet many rows and some few.
 _COMMON = f"""
     'run-' || (n / 200000), 'strategy_' || lpad(floor({STRATEGIES} * power(random(), 2))::text, 2, '0'),
-    'S' || lpad((n * 7919 % {INSTRUMENTS})::text, 2, '0') || '.SIM', begun + n * step, begun + n * step
+    'S' || lpad((n * 7919 %% {INSTRUMENTS})::text, 2, '0') || '.SIM', begun + n * step, begun + n * step
 """
 _SPAN = f"(SELECT now() - interval '{DAYS} days' AS begun, interval '{DAYS} days' / %(rows)s AS step) AS span"
 FILL = f"""
     INSERT INTO trading.fills (run_id, strategy_id, instrument, time, market_time, trade_id, client_order_id, position_id, side,
         quantity, price, commission, currency)
-    SELECT {_COMMON}, 'T-' || n, 'O-' || n, 'P-' || n % 1000, CASE WHEN random() < 0.5 THEN 'BUY' ELSE 'SELL' END,
-        1 + n % 100, round((10 + random() * 500)::numeric, 4), 0.35, 'USD'
+    SELECT {_COMMON}, 'T-' || n, 'O-' || n, 'P-' || n %% 1000, CASE WHEN random() < 0.5 THEN 'BUY' ELSE 'SELL' END,
+        1 + n %% 100, round((10 + random() * 500)::numeric, 4), 0.35, 'USD'
     FROM generate_series(1, %(rows)s) AS n, {_SPAN}
 """
 ORDER = f"""
     INSERT INTO trading.orders (run_id, strategy_id, instrument, time, market_time, client_order_id, side, order_type, status,
         quantity, filled_quantity, average_price, reason, submit_latency_us, fill_latency_us, version, updated)
     SELECT {_COMMON}, 'O-' || n, CASE WHEN random() < 0.5 THEN 'BUY' ELSE 'SELL' END, 'MARKET',
-        CASE WHEN n % 1000 = 0 THEN 'DENIED' ELSE 'FILLED' END, 1 + n % 100, 1 + n % 100, 100.25, NULL, 120, 240, 3,
+        CASE WHEN n %% 1000 = 0 THEN 'DENIED' ELSE 'FILLED' END, 1 + n %% 100, 1 + n %% 100, 100.25, NULL, 120, 240, 3,
         begun + n * step
     FROM generate_series(1, %(rows)s) AS n, {_SPAN}
 """
 POSITION = f"""
     INSERT INTO trading.positions (run_id, strategy_id, instrument, time, market_time, position_id, opening_order_id, side,
         quantity, peak_quantity, average_open, realized_pnl, currency, is_open, version, updated)
-    SELECT {_COMMON}, 'P-' || n % 1000, 'O-' || n, CASE WHEN n % 500 = 0 THEN 'LONG' ELSE 'FLAT' END, 0, 10, 100.25,
-        round((random() * 100 - 50)::numeric, 2), 'USD', n % 500 = 0, 2, begun + n * step
+    SELECT {_COMMON}, 'P-' || n %% 1000, 'O-' || n, CASE WHEN n %% 500 = 0 THEN 'LONG' ELSE 'FLAT' END, 0, 10, 100.25,
+        round((random() * 100 - 50)::numeric, 2), 'USD', n %% 500 = 0, 2, begun + n * step
     FROM generate_series(1, %(rows)s) AS n, {_SPAN}
 """
 SIGNAL = f"""
