@@ -39,7 +39,9 @@ def build(component: Component, recipe: Recipe, reference: str, client: docker.D
     base = _base(name, recipe, folder, cache, say)
     tar = cache.folder("tmp") / f"{name}-{key}.tar"
     try:
-        rootfs.write(base, tar, list(_entries(component, recipe, folder, program)), drop=recipe.drop, epoch=epoch)
+        entries = list(_entries(component, recipe, folder, program))
+        # Some programs stand in /usr/sbin, whose other contents no service needs.
+        rootfs.write(base, tar, entries, drop=recipe.drop, epoch=epoch, keep=recipe.entrypoint[:1])
     except OSError as error:
         raise SupplyError(
             f"{name}: {cache.root} cannot be written ({error.strerror}); {recipe.cost.disk_mb} MB are needed"
