@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Dollars = Annotated[str, Field(pattern=r"^\d{1,16}(\.\d{1,2})?$", description="dollars and cents", examples=["250000.00"])]
+DOLLARS = r"^[0-9]{1,16}(\.[0-9]{1,2})?$"
+Dollars = Annotated[str, Field(pattern=DOLLARS, description="dollars and cents", examples=["250000.00"])]
 Reason = Annotated[str, Field(min_length=3, max_length=500, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")]
 
 

@@ -69,8 +69,9 @@ async def _page(request: Request, identity: Identity, book: Book, asked: schemas
         now_ns = time.time_ns()
         start, end = (None if one is None else _moment(one, now_ns) for one in (asked.start, asked.end))
         before = Cursor.parse(asked.before) if asked.before else None
-    except ValueError as error:
-        raise Problem("invalid-query", str(error)) from None
+    except (ValueError, OverflowError, OSError) as error:
+        # The latter two are of moments that no clock has.
+        raise Problem("invalid-query", f"not a time: {error}") from None
     question = book.page(
         limit=asked.limit,
         strategies=visible(identity, asked.strategy_id),

@@ -25,7 +25,7 @@ class PageParameters(BaseModel):
     run_id: Annotated[Name | None, Field(description="one pass of one process: its boot and the number of the pass")] = None
     start: Annotated[str | None, Field(max_length=64, description="RFC 3339, or an age such as 15m; wall-clock time")] = None
     end: Annotated[str | None, Field(max_length=64, description="RFC 3339, an age, or now")] = None
-    before: Annotated[str | None, Field(pattern=r"^\d{1,18}-\d{1,18}$", description="`next` of the page before")] = None
+    before: Annotated[str | None, Field(pattern=r"^[0-9]{1,18}-[0-9]{1,18}$", description="`next` of the page before")] = None
     limit: Annotated[int, Field(ge=1, le=MAX_ROWS)] = 100
 
 
