@@ -14,7 +14,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
-NetworkName = Literal["edge", "telemetry", "data"]
+NetworkName = Literal["edge", "telemetry", "data", "control"]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -118,7 +118,7 @@ class Limits(Model):
 class Stop(Model):
     """How a container is asked to end, and the seconds it gets before SIGKILL."""
 
-    signal: Literal["SIGTERM", "SIGINT", "SIGQUIT"]
+    signal: Literal["SIGTERM", "SIGINT", "SIGQUIT", "SIGUSR1"]
     grace_seconds: PositiveInt
 
 

@@ -20,6 +20,12 @@ from infra.catalogue import PROJECT_ROOT, Component, Model, Paths, PublishedPort
 PROJECT = "crowsnest"
 # As whom the exporters log in at the databases.
 MONITOR = f"{PROJECT}_monitor"
+# As whom the trader and the API log in at PostgreSQL. The first migration gives the trader's role its rights, by this name.
+TRADER_ROLE = f"{PROJECT}_trader"
+API_ROLE = f"{PROJECT}_api"
+API_SCHEMA = "trading"
+# The API's pool, and what migrates beside it.
+API_CONNECTIONS = 12
 CONFIG_KEY = f"{PROJECT}:stack"
 LOOPBACK = "127.0.0.1"
 REFILL_FOLDER = "refill"  # in a collector's data folder: lines that it reads beside Docker's (infra/refill.py)
@@ -87,8 +93,16 @@ class ContainersBrought(Model):
 class Trader(Model):
     """What the trading process replays, and how fast. Zero bars per second means as fast as it can."""
 
-    strategies: Annotated[list[str], Field(min_length=1)] = ["ema_cross", "mean_reversion"]
+    # The five of the source: two that trade, and three latency-instrumented variants.
+    strategies: Annotated[list[str], Field(min_length=1)] = [
+        *("mean_reversion", "hourly_buy"),
+        *("mean_reversion_latency", "hourly_buy_latency", "ema_cross_latency"),
+    ]
     bars_per_second: NonNegativeInt = 20
+    # replay: simulated time. sandbox: a live node whose venue is simulated.
+    mode: Literal["replay", "sandbox"] = "replay"
+    # Budget of a strategy that has none yet, in dollars; afterwards people set it.
+    cap_usd: NonNegativeInt = 1_000_000
 
 
 class Trading(Model):
@@ -102,17 +116,31 @@ def _network(text: str) -> str:
     return str(ipaddress.ip_network(text))
 
 
+class Services(Model):
+    """The stack's containers in the viewer, through a proxy before Docker's socket."""
+
+    # What operators may restart from there. Not the trader, and not its databases: trading is stopped by who trades.
+    restart: list[str] = ["victorialogs", "vector", "alloy", "prometheus", "alertmanager"]
+
+
 class Viewer(Model):
-    """Pipeline ``viewer``: the log API, for people and machines who sign in."""
+    """Pipeline ``viewer``: the API, for people and machines who sign in."""
 
     # Networks whose word for a client's address is believed: the gateway's, which is somewhere in Docker's. The API listens on
     # internal networks only.
     trusted_proxies: list[Annotated[str, AfterValidator(_network)]] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]
+    # Off unless chosen: whoever takes over the proxy has the machine.
+    services: Services | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _present_means_on(cls, tree: dict[str, object]) -> dict[str, object]:
+        return {**tree, "services": {}} if "services" in tree and tree["services"] is None else tree
 
     @property
     def components(self) -> list[str]:
         """What runs."""
-        return ["api"]
+        return ["api", "socket-proxy"] if self.services else ["api"]
 
 
 def _host(text: str) -> str:
@@ -301,6 +329,11 @@ class Settings(Model):
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
         names = [component.name for component in self.components]
+        viewer = self.pipelines.viewer
+        known = catalogue().components
+        for name in viewer.services.restart if viewer and viewer.services else []:
+            if name not in known or name in ("api", "socket-proxy"):
+                raise ValueError(f"viewer.services.restart: {name!r} cannot be restarted from the viewer; name a component")
         for name in self.memory_mb:
             if name not in names:
                 raise ValueError(f"memory_mb: {name!r} does not run in this stack; choose from {', '.join(names)}")
@@ -315,6 +348,34 @@ class Settings(Model):
                 raise ValueError(f"publish: port {number} is claimed by both {ports[number]} and {entry}")
             ports[number] = entry
         return self
+
+    @property
+    def restartable(self) -> list[Component]:
+        """Components that operators may restart from the viewer, of those that run."""
+        viewer = self.pipelines.viewer
+        names = viewer.services.restart if viewer and viewer.services else []
+        return [component for component in self.components if component.name in names]
+
+    @property
+    def has_trading_database(self) -> bool:
+        """Whether what is traded goes to PostgreSQL: the API makes its tables, so both have to run."""
+        trading = self.pipelines.trading
+        return bool(self.pipelines.viewer and trading and "postgresql" in trading.components)
+
+    @property
+    def database_roles(self) -> list[dict[str, object]]:
+        """Roles that log in at PostgreSQL, in the order in which they are made: who gets rights before who gives them."""
+        running = {component.name: component for component in self.components}
+        wanted: dict[str, dict[str, object]] = {
+            "postgres-exporter": {"name": MONITOR, "member_of": ["pg_monitor"]},
+            "trader": {"name": TRADER_ROLE},
+            "api": {"name": API_ROLE, "owns_schema": API_SCHEMA, "connections": API_CONNECTIONS},
+        }
+        return [
+            {**role, "password_file": str(self.secret_file(running[name].secrets[-1]))}
+            for name, role in wanted.items()
+            if name in running and (name == "postgres-exporter" or self.has_trading_database)
+        ]
 
     def _published_number(self, entry: str) -> int:
         choices = [f"{component.name}.{port}" for component in self.components for port in component.ports]
@@ -420,6 +481,8 @@ class Settings(Model):
             "metrics": self._metrics(),
             "gateway": gateway.described(self),
             "monitor": MONITOR,
+            "database_roles": self.database_roles if "postgresql" in [one.name for one in self.components] else [],
+            "restartable": [self.container_name(component) for component in self.restartable],
             "components": [
                 {
                     "name": component.name,

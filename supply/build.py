@@ -40,7 +40,9 @@ def build(component: Component, recipe: Recipe, reference: str, client: docker.D
     pages = web.build(name, recipe.web, client, cache, say) if recipe.web else None
     tar = cache.folder("tmp") / f"{name}-{key}.tar"
     try:
-        rootfs.write(base, tar, list(_entries(component, recipe, folder, program, pages)), drop=recipe.drop, epoch=epoch)
+        entries = list(_entries(component, recipe, folder, program, pages))
+        # Some programs stand in /usr/sbin, whose other contents no service needs.
+        rootfs.write(base, tar, entries, drop=recipe.drop, epoch=epoch, keep=recipe.entrypoint[:1])
     except OSError as error:
         raise SupplyError(
             f"{name}: {cache.root} cannot be written ({error.strerror}); {recipe.cost.disk_mb} MB are needed"

@@ -38,11 +38,13 @@ class Entry:
     owner: int = 0
 
 
-def write(base: Path, target: Path, entries: Sequence[Entry], *, drop: Sequence[str], epoch: int) -> None:
-    """Write the image's tar from the packages' tar. An entry replaces a packaged file of the same path."""
+def write(
+    base: Path, target: Path, entries: Sequence[Entry], *, drop: Sequence[str], epoch: int, keep: Sequence[str] = ()
+) -> None:
+    """Write the image's tar from the packages' tar. An entry replaces a packaged file of its path; `keep` is never dropped."""
     added = {entry.path.lstrip("/"): entry for entry in entries}
     dropped = _matcher([*DROPPED, *drop])
-    kept = _matcher(KEPT)
+    kept = _matcher([*KEPT, *(path.lstrip("/") for path in keep)])
 
     def unwanted(path: str) -> bool:
         return path in added or (dropped(path) and not kept(path))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pulumi
 
-from infra.catalogue import catalogue
+from infra.catalogue import Component, catalogue
 from infra.host import Host
 from infra.service import SECRETS_FOLDER, Service
-from infra.settings import PROJECT, Trading
+from infra.settings import PROJECT, TRADER_ROLE, Trading
+
+# Below the trader's data path: what it writes for whoever tails it (docs/engine-logs.md).
+LOGS_FOLDER = "logs"
 
 
 class TradingPipeline(pulumi.ComponentResource):
@@ -42,11 +45,16 @@ class TradingPipeline(pulumi.ComponentResource):
         return Service(component, host, command=["redis-server", f"{component.config}/redis.conf"], parent=self)
 
     def _trader(self, host: Host, settings: Trading, after: list[Service]) -> Service:
+        component = catalogue()["trader"]
         # It waits for its databases and never for the log store: trading does not depend on observability.
         return Service(
-            catalogue()["trader"],
+            component,
             host,
             environment={
+                **_database(host, component),
+                "CROWSNEST_ENGINE_MODE": settings.trader.mode,
+                "CROWSNEST_ENGINE_CAP_USD": str(settings.trader.cap_usd),
+                "CROWSNEST_ENGINE_LOGS_FOLDER": f"{component.data}/{LOGS_FOLDER}",
                 "VICTORIALOGS_URL": catalogue()["victorialogs"].url(),
                 # Its own network alone reaches it, and loopback where a stack publishes it.
                 "CROWSNEST_ENGINE_METRICS_HOST": "0.0.0.0",  # noqa: S104
@@ -56,3 +64,21 @@ class TradingPipeline(pulumi.ComponentResource):
             after=after,
             parent=self,
         )
+
+
+def database_url(role: str) -> str:
+    """Where PostgreSQL is for the components that log in with this role. The password is in a file."""
+    component = catalogue()["postgresql"]
+    return f"postgresql://{role}@{component.name}:{component.ports['sql'].container}/{PROJECT}"
+
+
+def _database(host: Host, component: Component) -> dict[str, str]:
+    """Where the trader writes what it trades: only where there are tables for it."""
+    if not host.settings.has_trading_database:
+        return {}
+    (secret,) = component.secrets
+    return {
+        "CROWSNEST_ENGINE_DATABASE_URL": database_url(TRADER_ROLE),
+        "CROWSNEST_ENGINE_DATABASE_PASSWORD_FILE": f"{SECRETS_FOLDER}/{secret}",
+        "CROWSNEST_ENGINE_SPOOL_FILE": f"{component.data}/spool.jsonl",
+    }

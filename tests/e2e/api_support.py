@@ -195,7 +195,7 @@ def running_api(folder: Path, store_url: str, **settings: str) -> Iterator[Api]:
         process = subprocess.Popen([sys.executable, "-m", "crowsnest.api", "serve"], env=environment, stdout=log, stderr=log)
     api = Api(f"http://127.0.0.1:{port}", environment, process, folder / "api.sqlite3")
     try:
-        wait_until(lambda: _answers(f"{api.url}/api/health") or process.poll() is not None, 30)
+        wait_until(lambda: _answers(f"{api.url}/api/health") or process.poll() is not None, 120)
         assert process.poll() is None, (folder / "api.log").read_text()
         yield api
     finally:

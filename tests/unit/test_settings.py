@@ -125,4 +125,4 @@ def test_description_tells_ansible_every_place(monkeypatch):
     by_name = {component["name"]: component for component in facts["components"]}
     assert by_name["redis"]["config_dir"] == f"{facts['config_dir']}/redis"
     assert by_name["postgresql"]["secrets"]["postgresql_password"].startswith(facts["secrets_dir"])
-    assert by_name["trader"]["data_dir"] is None
+    assert by_name["blackbox-exporter"]["data_dir"] is None

@@ -65,6 +65,15 @@ def packages(tmp_path: Path) -> Path:
     return path
 
 
+def test_what_an_image_starts_is_kept_wherever_it_stands(packages: Path, tmp_path: Path) -> None:
+    with tarfile.open(packages, "a") as tar:
+        for name in ("usr/sbin/haproxy", "usr/sbin/useradd"):
+            tar.addfile(tarfile.TarInfo(name))
+    rootfs.write(packages, tmp_path / "kept.tar", [], drop=[], epoch=1000, keep=["/usr/sbin/haproxy"])
+    with tarfile.open(tmp_path / "kept.tar") as tar:
+        assert [name for name in tar.getnames() if name.startswith("usr/sbin/")] == ["usr/sbin/haproxy"]
+
+
 def test_rootfs_drops_adds_and_normalises(packages: Path, tmp_path: Path) -> None:
     entries = [*rootfs.accounts("redis", 10030, "/data"), Entry("/data", owner=10030), Entry("/usr/bin/sh", link="busybox")]
     for name in ("one.tar", "two.tar"):

@@ -23,7 +23,7 @@ def test_every_component_has_a_complete_recipe(name: str) -> None:
     if steps.go:
         assert command == steps.go.binary
         assert (folder / "go.sum").stat().st_size > 0
-    elif steps.kind == "debian" and not any(f"prometheus-{name}" == package or package == name for package in steps.packages):
+    elif steps.kind == "debian" and not {name, f"prometheus-{name}", Path(command).name} & set(steps.packages):
         assert own.stat().st_mode & 0o111 == 0o111, f"{own} must be executable"
     if steps.python:
         assert "--hash=sha256:" in (folder / "requirements.txt").read_text()

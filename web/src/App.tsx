@@ -4,12 +4,18 @@ import { useEffect } from "react";
 import { onSessionExpired, type Session, whoAmI } from "./api/client";
 import { asProblem } from "./api/problem";
 import { usePath, wantedTool } from "./location";
+import { AuditPage } from "./pages/AuditPage";
+import { BudgetsPage } from "./pages/BudgetsPage";
 import { LoginPage } from "./pages/LoginPage";
 import { LogsPage } from "./pages/LogsPage";
 import { NotFoundPage } from "./pages/NotFoundPage";
+import { OrderPage } from "./pages/OrderPage";
+import { ServicesPage } from "./pages/ServicesPage";
 import { StrategiesPage } from "./pages/StrategiesPage";
 import { StrategyPage } from "./pages/StrategyPage";
+import { TradingPage } from "./pages/TradingPage";
 import { SessionContext } from "./session";
+import { bookOf } from "./trading/books";
 import { ProblemPanel } from "./ui/ProblemPanel";
 import { TopBar } from "./ui/TopBar";
 
@@ -20,6 +26,13 @@ function Page({ path }: { path: string }) {
   if (path === "/strategies") return <StrategiesPage />;
   const strategy = /^\/strategies\/([^/]+)\/?$/.exec(path)?.[1];
   if (strategy) return <StrategyPage strategyId={decodeURIComponent(strategy)} key={strategy} />;
+  const book = bookOf(path);
+  if (book) return <TradingPage book={book} key={book} />;
+  const [, run, order] = /^\/trading\/orders\/([^/]+)\/([^/]+)\/?$/.exec(path) ?? [];
+  if (run && order) return <OrderPage runId={decodeURIComponent(run)} orderId={decodeURIComponent(order)} key={path} />;
+  if (path === "/budgets") return <BudgetsPage />;
+  if (path === "/audit") return <AuditPage />;
+  if (path === "/services") return <ServicesPage />;
   return <NotFoundPage />;
 }
 

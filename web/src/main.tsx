@@ -6,6 +6,7 @@ import { Problem } from "./api/problem";
 import "./styles/base.css";
 import "./styles/app.css";
 import "./styles/logs.css";
+import "./styles/trading.css";
 
 const queries = new QueryClient({
   defaultOptions: {

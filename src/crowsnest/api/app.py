@@ -18,6 +18,8 @@ import crowsnest
 from crowsnest.api import pages
 from crowsnest.api.audit import endpoints as audit_endpoints
 from crowsnest.api.audit.store import SqliteAuditStore
+from crowsnest.api.budgets import endpoints as budgets_endpoints
+from crowsnest.api.budgets.service import BudgetService
 from crowsnest.api.database import Database
 from crowsnest.api.identity import endpoints as identity_endpoints
 from crowsnest.api.identity.service import IdentityService
@@ -27,13 +29,28 @@ from crowsnest.api.logs.client import StoreClient
 from crowsnest.api.logs.endpoints import LogDesk
 from crowsnest.api.logs.limiter import Limiter
 from crowsnest.api.logs.policy import LogQueryPolicy
+from crowsnest.api.postgres import Postgres
 from crowsnest.api.problems import MEDIA_TYPE, Problem, ProblemDocument
+from crowsnest.api.schema.address import Address
+from crowsnest.api.services import endpoints as services_endpoints
+from crowsnest.api.services.docker import DockerClient
+from crowsnest.api.services.endpoints import ServiceDesk
 from crowsnest.api.settings import ApiSettings
+from crowsnest.api.trading import endpoints as trading_endpoints
 from crowsnest.api.views import endpoints as views_endpoints
 from crowsnest.api.web import Guard
 
 logger = logging.getLogger("crowsnest.api")
 _ANCHOR_SECONDS = 3600.0
+_DOMAINS = (
+    logs_endpoints,
+    identity_endpoints,
+    audit_endpoints,
+    views_endpoints,
+    trading_endpoints,
+    budgets_endpoints,
+    services_endpoints,
+)
 
 
 class Alive(BaseModel):
@@ -47,7 +64,8 @@ def create_app(settings: ApiSettings) -> FastAPI:
     app = FastAPI(
         title="Crowsnest API",
         version=crowsnest.__version__,
-        description="Guarded questions to the log store. Errors are RFC 9457 problem documents whose `hint` says what to do.",
+        description="Guarded questions to the log store and the trading database, budgets, and services. Errors are RFC 9457"
+        " problem documents whose `hint` says what to do.",
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
@@ -58,7 +76,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
     )
     app.state.settings = settings
     app.state.stopping = asyncio.Event()
-    for module in (logs_endpoints, identity_endpoints, audit_endpoints, views_endpoints):
+    for module in _DOMAINS:
         app.include_router(module.router)
     app.add_api_route("/api/health", _alive, response_model=Alive, tags=["health"])
     app.add_api_route("/api/openapi.json", _schema, response_model=dict[str, Any], tags=["health"])
@@ -88,7 +106,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         Limiter("queries", limiter.QUERIES_EACH, limiter.QUERIES_IN_ALL),
         Limiter("tails", limiter.TAILS_EACH, limiter.TAILS_IN_ALL),
     )
+    postgres = Postgres(_postgresql(settings))
+    services = ServiceDesk(_docker(settings), settings.restartable, settings.silent, audit)
+    app.state.postgres, app.state.services = postgres, services
+    app.state.budgets = BudgetService(postgres, audit)
     try:
+        postgres.start()
         if await asyncio.to_thread(identity.make_first_user, settings.admin_password_file):
             logger.warning("made the first user: admin, with the password of %s", settings.admin_password_file)
         anchoring = asyncio.create_task(_anchor(audit))
@@ -99,7 +122,17 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     finally:
         app.state.stopping.set()
         await store.close()
+        await services.close()
+        await postgres.close()
         await asyncio.to_thread(database.close)
+
+
+def _postgresql(settings: ApiSettings) -> Address | None:
+    return Address(settings.postgresql_url, settings.postgresql_password_file) if settings.postgresql_url else None
+
+
+def _docker(settings: ApiSettings) -> DockerClient | None:
+    return DockerClient(settings.docker_url, settings.name_prefix) if settings.docker_url else None
 
 
 async def _anchor(audit: SqliteAuditStore) -> None:

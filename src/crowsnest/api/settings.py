@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,17 @@ class ApiSettings:
     """Title and path of what a gateway in front has for operators, besides the viewer."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks whose X-Forwarded-For and X-Forwarded-Proto are believed."""
+    postgresql_url: str | None = None
+    """The trading database, without a password; None where the stack has none."""
+    postgresql_password_file: Path | None = None
+    docker_url: str | None = None
+    """The socket proxy; None where the stack has none."""
+    name_prefix: str = "crowsnest"
+    """First part of the names of the stack's containers."""
+    restartable: tuple[str, ...] = ()
+    """Components that operators may restart; the socket proxy has the same list."""
+    silent: tuple[str, ...] = ()
+    """Components whose printed lines are not brought to the log store."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> ApiSettings:
@@ -67,6 +79,19 @@ def _url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _database(text: str) -> str:
+    if not text.startswith("postgresql://"):
+        raise ValueError("must look like postgresql://user@host:port/database")
+    return text
+
+
+def _components(text: str) -> tuple[str, ...]:
+    names = tuple(word.strip() for word in text.split(","))
+    if not all(re.fullmatch(r"[a-z][a-z0-9-]*", name) for name in names):
+        raise ValueError("must be a comma list of components")
+    return names
+
+
 def _networks(text: str) -> tuple[str, ...]:
     return tuple(str(ipaddress.ip_network(word.strip())) for word in text.split(","))
 
@@ -87,6 +112,12 @@ _VARIABLES: tuple[tuple[str, str, Callable[[str], object]], ...] = (
     (PREFIX + "PAGES", "pages", Path),
     (PREFIX + "TOOLS", "tools", _tools),
     (PREFIX + "TRUSTED_PROXIES", "trusted_proxies", _networks),
+    (PREFIX + "POSTGRESQL_URL", "postgresql_url", _database),
+    (PREFIX + "POSTGRESQL_PASSWORD_FILE", "postgresql_password_file", Path),
+    (PREFIX + "DOCKER_URL", "docker_url", _url),
+    (PREFIX + "NAME_PREFIX", "name_prefix", str),
+    (PREFIX + "RESTARTABLE", "restartable", _components),
+    (PREFIX + "SILENT", "silent", _components),
 )
 
 HELP = f"""\
@@ -99,4 +130,10 @@ environment variables:
   {PREFIX}PAGES                folder with the built viewer (default none)
   {PREFIX}TOOLS                comma list of title=/path of what the gateway has for operators (default none)
   {PREFIX}TRUSTED_PROXIES      comma list of networks whose X-Forwarded-For is believed (default none)
+  {PREFIX}POSTGRESQL_URL       trading database, postgresql://user@host:port/database (default none)
+  {PREFIX}POSTGRESQL_PASSWORD_FILE  file with its password
+  {PREFIX}DOCKER_URL           socket proxy, http://host:port (default none)
+  {PREFIX}NAME_PREFIX          first part of the names of the stack's containers (default crowsnest)
+  {PREFIX}RESTARTABLE          comma list of components that operators may restart (default none)
+  {PREFIX}SILENT               comma list of components whose printed lines are in no log store (default none)
 """

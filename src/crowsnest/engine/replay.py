@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from nautilus_trader.backtest.config import BacktestEngineConfig
 from nautilus_trader.backtest.engine import BacktestEngine
@@ -17,11 +18,11 @@ from nautilus_trader.model.identifiers import TraderId
 from nautilus_trader.model.objects import Money
 
 from crowsnest.engine.analysis import Portfolio
+from crowsnest.engine.fleet import STARTING_BALANCE_USD, Desk, Fleet
 from crowsnest.engine.market_data import TICKERS, VENUE, instrument
-from crowsnest.engine.strategies import STRATEGIES, Counters
 from crowsnest.engine.telemetry import Telemetry
 
-_STARTING_BALANCE_USD = 1_000_000
+TRADER_ID = "CROWSNEST-001"
 # Behind by more than this (a suspended container), the replay goes on from now instead of catching up in a burst.
 _MAX_LAG_SECONDS = 1.0
 # As fast as it can still means leaving the interpreter to other threads once a day: NautilusTrader lets go of the
@@ -34,8 +35,15 @@ _log = logging.getLogger("crowsnest.engine")
 class Replay:
     """Runs strategies over trading days; `bars_total` and `loops` only grow."""
 
-    def __init__(self, days: Sequence[Sequence[Bar]], strategy_ids: Sequence[str], telemetry: Telemetry | None = None) -> None:
-        """Build the engine. NautilusTrader's own log (Rust) goes to stdout from WARNING on.
+    def __init__(
+        self,
+        days: Sequence[Sequence[Bar]],
+        strategy_ids: Sequence[str],
+        telemetry: Telemetry | None = None,
+        desk: Desk | None = None,
+        logging_config: LoggingConfig | None = None,
+    ) -> None:
+        """Build the engine. NautilusTrader's own log (Rust) goes to stdout from WARNING on, unless configured otherwise.
 
         Raises:
             ValueError: there is no day to replay.
@@ -43,14 +51,15 @@ class Replay:
         if not days:
             raise ValueError("no trading days to replay")
         self._days = days
-        self.counters = Counters()
         self.telemetry = telemetry or Telemetry(TICKERS, strategy_ids)
+        self.fleet = Fleet(strategy_ids, self.telemetry, desk or Desk(), "replay")
+        self.counters = self.fleet.counters
         self.bars_total = 0
         self.loops = 0
         self._engine = BacktestEngine(
             BacktestEngineConfig(
-                trader_id=TraderId("CROWSNEST-001"),
-                logging=LoggingConfig(log_level="WARNING", log_colors=False),
+                trader_id=TraderId(TRADER_ID),
+                logging=logging_config or LoggingConfig(log_level="WARNING", log_colors=False),
                 run_analysis=False,
             )
         )
@@ -58,13 +67,13 @@ class Replay:
             VENUE,
             OmsType.NETTING,
             AccountType.MARGIN,
-            [Money(_STARTING_BALANCE_USD, USD)],
+            [Money(STARTING_BALANCE_USD, USD)],
             base_currency=USD,
         )
         for ticker in TICKERS:
             self._engine.add_instrument(instrument(ticker))
-        self._strategies = [STRATEGIES[strategy_id](TICKERS, self.counters, self.telemetry) for strategy_id in strategy_ids]
-        self._engine.add_strategies(self._strategies)
+        self._engine.add_actors(self.fleet.actors(self._engine.kernel.risk_engine))
+        self._engine.add_strategies(self.fleet.strategies)
 
     def run(
         self,
@@ -91,7 +100,7 @@ class Replay:
 
     def _feed(self, bars: Sequence[Bar]) -> None:
         """Process one day. Streaming keeps indicators, orders and positions from one call to the next."""
-        self.telemetry.day_begins([_plain(bar) for bar in bars])
+        self.telemetry.day_begins([plain(bar) for bar in bars])
         self._engine.add_data(list(bars), validate=False, sort=False)
         self._engine.run(streaming=True)
         self._engine.clear_data()
@@ -100,21 +109,17 @@ class Replay:
 
     def _portfolio(self) -> Portfolio:
         """The account and its open positions, now."""
-        portfolio, cache = self._engine.portfolio, self._engine.cache
-        balance = float(portfolio.account(VENUE).balance_total(USD))
-        free = float(portfolio.account(VENUE).balance_free(USD))
-        unrealized = float(sum(portfolio.unrealized_pnls(VENUE).values()))
-        positions = tuple((one.instrument_id.symbol.value, float(one.signed_qty)) for one in cache.positions_open())
-        return Portfolio(balance + unrealized, free, balance - _STARTING_BALANCE_USD, unrealized, positions)
+        return portfolio_of(self._engine)
 
     def _finish_loop(self) -> None:
         """Close all positions at the last prices, then begin again with the starting balance."""
-        for strategy in self._strategies:
+        for strategy in self.fleet.strategies:
             strategy.flatten()
         last_ns = self._days[-1][-1].ts_init
         # Without data this only lets the venue process the closing orders, while the strategies still listen.
         self._engine.run(start=last_ns, end=last_ns, streaming=True)
         self._engine.end()
+        self.at_end_of_loop(self._engine)
         self._engine.reset()
         self.telemetry.loop_ends()
         self.loops += 1
@@ -132,13 +137,26 @@ class Replay:
             },
         )
 
+    def at_end_of_loop(self, engine: BacktestEngine) -> None:
+        """The loop's books are complete and not yet forgotten; for whoever wants NautilusTrader's own report."""
+
     def close(self) -> None:
         """Stop the strategies and release the engine."""
         self._engine.end()
         self._engine.dispose()
 
 
-def _plain(bar: Bar) -> dict[str, float | str]:
+def portfolio_of(node: Any) -> Portfolio:
+    """The account of an engine or kernel and its open positions, now."""
+    portfolio, cache = node.portfolio, node.cache
+    balance = float(portfolio.account(VENUE).balance_total(USD))
+    free = float(portfolio.account(VENUE).balance_free(USD))
+    unrealized = float(sum(portfolio.unrealized_pnls(VENUE).values()))
+    positions = tuple((one.instrument_id.symbol.value, float(one.signed_qty)) for one in cache.positions_open())
+    return Portfolio(balance + unrealized, free, balance - STARTING_BALANCE_USD, unrealized, positions)
+
+
+def plain(bar: Bar) -> dict[str, float | str]:
     """A bar without NautilusTrader's types."""
     prices = {name: float(getattr(bar, name)) for name in ("open", "high", "low", "close", "volume")}
     return {"symbol": bar.bar_type.instrument_id.symbol.value, **prices}

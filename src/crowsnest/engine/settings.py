@@ -5,12 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from crowsnest.logs import DEFAULT_VICTORIALOGS_URL, VICTORIALOGS_URL_VARIABLE
 
 PREFIX = "CROWSNEST_ENGINE_"
-STRATEGY_IDS = ("ema_cross", "mean_reversion")
+STRATEGY_IDS = (
+    *("ema_cross", "mean_reversion", "hourly_buy"),
+    *("mean_reversion_latency", "hourly_buy_latency", "ema_cross_latency"),
+)
+# The five of the source: the two that trade, and three latency-instrumented variants.
+DEFAULT_STRATEGY_IDS = ("mean_reversion", "hourly_buy", "mean_reversion_latency", "hourly_buy_latency", "ema_cross_latency")
+MODES = ("replay", "sandbox")
 DEFAULT_HEARTBEAT_FILE = "/tmp/heartbeat"  # noqa: S108 - a tmpfs of the container, which is read-only otherwise
 
 # The replay works in trading days of up to five bars and beats once a day, so slower ones would look dead.
@@ -28,7 +35,7 @@ class EngineSettings:
     victorialogs_url: str = DEFAULT_VICTORIALOGS_URL
     bars_per_second: float = 20.0
     """Replay speed in wall-clock time; 0 means as fast as it can."""
-    strategies: tuple[str, ...] = STRATEGY_IDS
+    strategies: tuple[str, ...] = DEFAULT_STRATEGY_IDS
     progress_seconds: float = 5.0
     heartbeat_file: Path = Path(DEFAULT_HEARTBEAT_FILE)
     days: int = 0
@@ -37,6 +44,17 @@ class EngineSettings:
     """Address on which metrics are served at the planes' ports; empty serves none. Whoever reaches it sees P&L."""
     max_loops: int = 0
     """Passes through the history before the engine ends; 0 means no end."""
+    mode: str = "replay"
+    """`replay` simulates time and venue; `sandbox` runs a live node whose venue is simulated."""
+    logs_folder: Path | None = None
+    """Where NautilusTrader writes its log as JSON lines; None writes no files."""
+    database_url: str | None = None
+    """PostgreSQL that orders, fills, positions and signals go to, and budgets come from; None keeps none."""
+    database_password_file: Path | None = None
+    spool_file: Path | None = None
+    """File for rows that the database cannot take now; without it they wait in memory."""
+    cap_usd: Decimal = Decimal(1_000_000)
+    """Budget of a strategy that the database does not know."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> EngineSettings:
@@ -89,6 +107,28 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _dollars(text: str) -> Decimal:
+    try:
+        dollars = Decimal(text)
+    except InvalidOperation:
+        raise ValueError("must be a number of dollars") from None
+    if not dollars.is_finite() or dollars < 0 or dollars != dollars.quantize(Decimal("0.01")):
+        raise ValueError("must be dollars and cents, not negative")
+    return dollars
+
+
+def _mode(text: str) -> str:
+    if text not in MODES:
+        raise ValueError(f"must be {' or '.join(MODES)}")
+    return text
+
+
+def _database(text: str) -> str:
+    if not text.startswith("postgresql://"):
+        raise ValueError("must look like postgresql://user@host:port/database")
+    return text
+
+
 def _strategies(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(","))
     for name in names:
@@ -108,16 +148,29 @@ _VARIABLES: tuple[tuple[str, str, Callable[[str], object]], ...] = (
     (PREFIX + "METRICS_HOST", "metrics_host", str),
     (PREFIX + "DAYS", "days", _count),
     (PREFIX + "MAX_LOOPS", "max_loops", _count),
+    (PREFIX + "MODE", "mode", _mode),
+    (PREFIX + "LOGS_FOLDER", "logs_folder", Path),
+    (PREFIX + "DATABASE_URL", "database_url", _database),
+    (PREFIX + "DATABASE_PASSWORD_FILE", "database_password_file", Path),
+    (PREFIX + "SPOOL_FILE", "spool_file", Path),
+    (PREFIX + "CAP_USD", "cap_usd", _dollars),
 )
 
 HELP = f"""\
 environment variables:
   {VICTORIALOGS_URL_VARIABLE}                    base URL of VictoriaLogs (default {DEFAULT_VICTORIALOGS_URL})
   {PREFIX}BARS_PER_SECOND    replay speed, at least {_SLOWEST_BARS_PER_SECOND}; 0 is as fast as it can (default 20)
-  {PREFIX}STRATEGIES         comma list of {", ".join(STRATEGY_IDS)} (default all)
+  {PREFIX}STRATEGIES         comma list of {", ".join(STRATEGY_IDS)}
+                                      (default {", ".join(DEFAULT_STRATEGY_IDS)})
   {PREFIX}PROGRESS_SECONDS   seconds between progress lines on stdout (default 5)
   {PREFIX}HEARTBEAT_FILE     file touched while bars are processed (default {DEFAULT_HEARTBEAT_FILE})
   {PREFIX}METRICS_HOST       address to serve metrics on; empty serves none (default)
   {PREFIX}DAYS               trading days of history to replay, 0 is all (default 0)
   {PREFIX}MAX_LOOPS          passes through the history, 0 is no end (default 0)
+  {PREFIX}MODE               {" or ".join(MODES)} (default replay)
+  {PREFIX}LOGS_FOLDER        folder for NautilusTrader's log as JSON lines; empty writes none (default)
+  {PREFIX}DATABASE_URL       postgresql://user@host:port/database for orders, fills, positions, signals; empty keeps none
+  {PREFIX}DATABASE_PASSWORD_FILE  file with its password
+  {PREFIX}SPOOL_FILE         file for rows that the database cannot take now; empty keeps them in memory
+  {PREFIX}CAP_USD            budget of a strategy that the database does not know (default 1000000)
 """

@@ -130,7 +130,8 @@ class Telemetry:
                 self.orders.inc("orders_received", 0, strategy=strategy, symbol=symbol)
         self.data.inc("normalization_errors", 0, source=SOURCE)
         self.data.inc("dlq_messages", 0, reason="price_range")
-        self.orders.inc("risk_rejections", 0, check_type="kill_switch")
+        for check in ("kill_switch", "budget_exceeded"):
+            self.orders.inc("risk_rejections", 0, check_type=check)
         self.strategy.inc("qp_solve_status", 0, status="optimal")
         for switch in ("pnl", "drawdown"):
             self.strategy.inc("kill_switches_triggered", 0, switch_type=switch)
@@ -139,7 +140,7 @@ class Telemetry:
             for direction in ("BUY", "SELL"):
                 self.strategy.inc("signals_generated", 0, strategy=strategy, direction=direction)
                 self.trading.trades_total.labels(direction, strategy).inc(0)
-                for status in ("SUBMITTED", "FILLED", "REJECTED"):
+                for status in ("SUBMITTED", "FILLED", "REJECTED", "DENIED"):
                     self.trading.orders_total.labels(direction, ORDER_TYPE, strategy, status).inc(0)
         self.trading.set_kill_switch(False)
         self.trading.set_circuit_breakers_tripped(0)
@@ -265,6 +266,14 @@ class Telemetry:
             self.orders.inc("orders_rejected", reason=reason, symbol=known.symbol)
             self.orders.inc("orders_filled", status="REJECTED", symbol=known.symbol)
             self.trading.record_order(known.side, ORDER_TYPE, known.strategy, "REJECTED")
+
+    def denied(self, order: str, check: str) -> None:
+        """A check of our own refused it, before the venue saw it."""
+        known = self._orders.pop(order, None)
+        self.orders.inc("risk_rejections", check_type=check)
+        self.trading.record_risk_check("reject")
+        if known:
+            self.trading.record_order(known.side, ORDER_TYPE, known.strategy, "DENIED")
 
     def filled(self, order: str, price: float, commission_usd: float) -> None:
         """It was executed."""

@@ -35,7 +35,7 @@ const TIMEOUT_MS = 15_000;
 
 const session = { csrfToken: "", onExpired: () => {} };
 
-const client = createClient<paths>({ credentials: "same-origin" });
+export const client = createClient<paths>({ credentials: "same-origin" });
 client.use({
   onRequest({ request }) {
     if (request.method !== "GET" && session.csrfToken) request.headers.set("X-CSRF-Token", session.csrfToken);
@@ -72,7 +72,7 @@ async function unwrap<T>(call: Promise<Outcome<T>>): Promise<T> {
 }
 
 /** As `unwrap`, and an answer 401 ends the session in the viewer too. */
-async function guarded<T>(call: Promise<Outcome<T>>): Promise<T> {
+export async function guarded<T>(call: Promise<Outcome<T>>): Promise<T> {
   try {
     return await unwrap(call);
   } catch (error) {
@@ -81,7 +81,7 @@ async function guarded<T>(call: Promise<Outcome<T>>): Promise<T> {
   }
 }
 
-function within(signal?: AbortSignal): AbortSignal {
+export function within(signal?: AbortSignal): AbortSignal {
   const limit = AbortSignal.timeout(TIMEOUT_MS);
   return signal ? AbortSignal.any([signal, limit]) : limit;
 }

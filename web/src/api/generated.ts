@@ -128,7 +128,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/auth/verify": {
+    "/api/budgets": {
         parameters: {
             query?: never;
             header?: never;
@@ -136,12 +136,90 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Verify
-         * @description The gateway's question about a request that it holds: may this person do that? The answer's headers say who it is.
-         *
-         *     The held request's method is that of `X-Forwarded-Method`; what may change something must not come from another site.
+         * Budgets
+         * @description Every budget, with what the engine says of its use, and the raise that waits.
          */
-        get: operations["auth_verify"];
+        get: operations["budgets_budgets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/budgets/raises/{request_id}/confirm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Confirm
+         * @description The second step of a raise: the cap holds from now on.
+         */
+        post: operations["budgets_confirm"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/budgets/raises/{request_id}/reject": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reject
+         * @description Refuse a raise, or take one's own back.
+         */
+        post: operations["budgets_reject"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/budgets/{strategy_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Change
+         * @description Lower a cap at once, or ask for a raise, which another operator confirms.
+         */
+        put: operations["budgets_change"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/budgets/{strategy_id}/changes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Changes
+         * @description The history of a budget, newest first.
+         */
+        get: operations["budgets_changes"];
         put?: never;
         post?: never;
         delete?: never;
@@ -370,6 +448,166 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/services": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Services
+         * @description The stack's containers and their state.
+         */
+        get: operations["services_services"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/services/{component}/restart": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Restart
+         * @description Restart a component that the stack names; returns when it runs again.
+         */
+        post: operations["services_restart"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/trading/choices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Choices
+         * @description Strategies, instruments and runs there are to choose from.
+         */
+        get: operations["trading_choices"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/trading/fills": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Fills
+         * @description Executions, newest first.
+         */
+        get: operations["trading_fills"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/trading/orders": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Orders
+         * @description Orders in their newest state, newest first.
+         */
+        get: operations["trading_orders"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/trading/orders/{run_id}/{client_order_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Order
+         * @description One order with its fills, positions, latency, and where its log records are.
+         */
+        get: operations["trading_order"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/trading/positions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Positions
+         * @description Positions in their newest state, newest first.
+         */
+        get: operations["trading_positions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/trading/signals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Signals
+         * @description Signals, newest first.
+         */
+        get: operations["trading_signals"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/views": {
         parameters: {
             query?: never;
@@ -494,6 +732,108 @@ export interface components {
             total: number;
         };
         /**
+         * Budget
+         * @description A strategy's cap, and what it uses of it.
+         */
+        Budget: {
+            /**
+             * Applied Version
+             * @description the version that the engine holds the strategy to
+             */
+            applied_version: number | null;
+            /** Cap Usd */
+            cap_usd: string;
+            /**
+             * Changed
+             * Format: date-time
+             */
+            changed: string;
+            /** Changed By */
+            changed_by: string;
+            /**
+             * Denied Total
+             * @description orders beyond the cap since the engine started
+             */
+            denied_total: number | null;
+            pending: components["schemas"]["Raise"] | null;
+            /** Reason */
+            reason: string;
+            /** Strategy Id */
+            strategy_id: string;
+            /**
+             * Usage Age Seconds
+             * @description since the engine said so; grows when it does not run
+             */
+            usage_age_seconds: number | null;
+            /**
+             * Used Usd
+             * @description as the engine last said; null before it has
+             */
+            used_usd: string | null;
+            /** Version */
+            version: number;
+        };
+        /**
+         * Budgets
+         * @description All budgets that one may see, by strategy.
+         */
+        Budgets: {
+            /** Budgets */
+            budgets: components["schemas"]["Budget"][];
+        };
+        /**
+         * Change
+         * @description One change of a cap.
+         */
+        Change: {
+            /** Cap Usd */
+            cap_usd: string;
+            /**
+             * Changed
+             * Format: date-time
+             */
+            changed: string;
+            /** Changed By */
+            changed_by: string;
+            /** Confirmed By */
+            confirmed_by: string | null;
+            /** Id */
+            id: number;
+            /** Previous Usd */
+            previous_usd: string;
+            /** Reason */
+            reason: string;
+            /** Strategy Id */
+            strategy_id: string;
+            /** Version */
+            version: number;
+        };
+        /**
+         * Changed
+         * @description What a change has come to: the budget as it is now, and the raise that waits, if it was one.
+         */
+        Changed: {
+            /**
+             * Applied
+             * @description false when it waits for its second step
+             */
+            applied: boolean;
+            budget: components["schemas"]["Budget"];
+        };
+        /**
+         * Changes
+         * @description Changes, newest first.
+         */
+        Changes: {
+            /**
+             * Next
+             * @description `before` of the next page; null when there is none
+             */
+            next: number | null;
+            /** Rows */
+            rows: components["schemas"]["Change"][];
+        };
+        /**
          * Checked
          * @description The range looked at.
          */
@@ -502,6 +842,21 @@ export interface components {
             end: string;
             /** Start */
             start: string;
+        };
+        /**
+         * Choices
+         * @description What there is to choose from.
+         */
+        Choices: {
+            /** Instruments */
+            instruments: string[];
+            /**
+             * Runs
+             * @description the newest fifty
+             */
+            runs: components["schemas"]["Run"][];
+            /** Strategies */
+            strategies: string[];
         };
         /**
          * Clamped
@@ -577,6 +932,76 @@ export interface components {
             facets: components["schemas"]["Facet"][];
         };
         /**
+         * Fill
+         * @description An execution.
+         */
+        Fill: {
+            /** Client Order Id */
+            client_order_id: string;
+            /**
+             * Commission
+             * @description a decimal number, as text
+             * @example 123.45
+             */
+            commission: string;
+            /** Currency */
+            currency: string;
+            /** Id */
+            id: number;
+            /** Instrument */
+            instrument: string;
+            /**
+             * Market Time
+             * Format: date-time
+             * @description clock of the market, which is simulated in a replay
+             */
+            market_time: string;
+            /** Position Id */
+            position_id: string | null;
+            /**
+             * Price
+             * @description a decimal number, as text
+             * @example 123.45
+             */
+            price: string;
+            /**
+             * Quantity
+             * @description a decimal number, as text
+             * @example 123.45
+             */
+            quantity: string;
+            /** Run Id */
+            run_id: string;
+            /**
+             * Side
+             * @enum {string}
+             */
+            side: "BUY" | "SELL";
+            /** Strategy Id */
+            strategy_id: string;
+            /**
+             * Time
+             * Format: date-time
+             * @description wall clock, when the engine heard of it
+             */
+            time: string;
+            /** Trade Id */
+            trade_id: string;
+        };
+        /**
+         * FillPage
+         * @description Fills, newest first.
+         */
+        FillPage: {
+            /**
+             * Next
+             * @description `before` of the next page; null when there is none
+             */
+            next: string | null;
+            /** Rows */
+            rows: components["schemas"]["Fill"][];
+        };
+        /**
          * Gap
          * @description Records that a trading process lost, as it says itself.
          */
@@ -608,6 +1033,26 @@ export interface components {
             clamped: components["schemas"]["Clamped"][];
             /** Step Seconds */
             step_seconds: number;
+        };
+        /**
+         * Logs
+         * @description The question to `/api/logs/query` that gives an order's records.
+         */
+        Logs: {
+            /**
+             * End
+             * Format: date-time
+             */
+            end: string;
+            /** Q */
+            q: string;
+            /**
+             * Start
+             * Format: date-time
+             */
+            start: string;
+            /** Strategy Id */
+            strategy_id: string;
         };
         /**
          * LossAnswer
@@ -666,11 +1111,25 @@ export interface components {
             role: "viewer" | "operator";
             /** Strategies */
             strategies: string[] | null;
+        };
+        /**
+         * NewCap
+         * @description Of `PUT /api/budgets/{strategy_id}`.
+         */
+        NewCap: {
             /**
-             * Tools
-             * @description what an operator may open besides the viewer
+             * Cap Usd
+             * @description dollars and cents
+             * @example 250000.00
              */
-            tools: components["schemas"]["Tool"][];
+            cap_usd: string;
+            /** Reason */
+            reason: string;
+            /**
+             * Version
+             * @description of the budget that was looked at
+             */
+            version: number;
         };
         /**
          * NewToken
@@ -692,6 +1151,198 @@ export interface components {
             role: "viewer" | "operator";
             /** Strategies */
             strategies?: string[] | null;
+        };
+        /**
+         * Order
+         * @description An order in its newest state.
+         */
+        Order: {
+            /** Average Price */
+            average_price: string | null;
+            /** Client Order Id */
+            client_order_id: string;
+            /**
+             * Fill Latency Us
+             * @description decision to the last fill
+             */
+            fill_latency_us: number | null;
+            /**
+             * Filled Quantity
+             * @description a decimal number, as text
+             * @example 123.45
+             */
+            filled_quantity: string;
+            /** Id */
+            id: number;
+            /** Instrument */
+            instrument: string;
+            /**
+             * Market Time
+             * Format: date-time
+             * @description clock of the market, which is simulated in a replay
+             */
+            market_time: string;
+            /** Order Type */
+            order_type: string;
+            /**
+             * Quantity
+             * @description a decimal number, as text
+             * @example 123.45
+             */
+            quantity: string;
+            /**
+             * Reason
+             * @description of a denial or a rejection
+             */
+            reason: string | null;
+            /** Run Id */
+            run_id: string;
+            /**
+             * Side
+             * @enum {string}
+             */
+            side: "BUY" | "SELL";
+            /** Status */
+            status: string;
+            /** Strategy Id */
+            strategy_id: string;
+            /**
+             * Submit Latency Us
+             * @description decision to the venue's answer
+             */
+            submit_latency_us: number | null;
+            /**
+             * Time
+             * Format: date-time
+             * @description wall clock, when the engine heard of it
+             */
+            time: string;
+            /**
+             * Updated
+             * Format: date-time
+             */
+            updated: string;
+            /** Version */
+            version: number;
+        };
+        /**
+         * OrderPage
+         * @description Orders, newest first.
+         */
+        OrderPage: {
+            /**
+             * Next
+             * @description `before` of the next page; null when there is none
+             */
+            next: string | null;
+            /** Rows */
+            rows: components["schemas"]["Order"][];
+        };
+        /**
+         * OrderStory
+         * @description An order with all that belongs to it.
+         */
+        OrderStory: {
+            /** Fills */
+            fills: components["schemas"]["Fill"][];
+            logs: components["schemas"]["Logs"];
+            order: components["schemas"]["Order"];
+            /**
+             * Positions
+             * @description that it opened or closed
+             */
+            positions: components["schemas"]["Position"][];
+            /** @description the strategy's last one of that instrument before the order */
+            signal: components["schemas"]["Signal"] | null;
+        };
+        /**
+         * Position
+         * @description A position in its newest state; `time` is when it was opened.
+         */
+        Position: {
+            /** Average Close */
+            average_close: string | null;
+            /**
+             * Average Open
+             * @description a decimal number, as text
+             * @example 123.45
+             */
+            average_open: string;
+            /** Closing Order Id */
+            closing_order_id: string | null;
+            /** Currency */
+            currency: string;
+            /** Id */
+            id: number;
+            /** Instrument */
+            instrument: string;
+            /** Is Open */
+            is_open: boolean;
+            /** Market Closed */
+            market_closed: string | null;
+            /**
+             * Market Time
+             * Format: date-time
+             * @description clock of the market, which is simulated in a replay
+             */
+            market_time: string;
+            /** Opening Order Id */
+            opening_order_id: string;
+            /**
+             * Peak Quantity
+             * @description a decimal number, as text
+             * @example 123.45
+             */
+            peak_quantity: string;
+            /** Position Id */
+            position_id: string;
+            /**
+             * Quantity
+             * @description signed: below zero is short
+             * @example 123.45
+             */
+            quantity: string;
+            /**
+             * Realized Pnl
+             * @description a decimal number, as text
+             * @example 123.45
+             */
+            realized_pnl: string;
+            /** Run Id */
+            run_id: string;
+            /**
+             * Side
+             * @enum {string}
+             */
+            side: "LONG" | "SHORT" | "FLAT";
+            /** Strategy Id */
+            strategy_id: string;
+            /**
+             * Time
+             * Format: date-time
+             * @description wall clock, when the engine heard of it
+             */
+            time: string;
+            /**
+             * Updated
+             * Format: date-time
+             */
+            updated: string;
+            /** Version */
+            version: number;
+        };
+        /**
+         * PositionPage
+         * @description Positions, newest first.
+         */
+        PositionPage: {
+            /**
+             * Next
+             * @description `before` of the next page; null when there is none
+             */
+            next: string | null;
+            /** Rows */
+            rows: components["schemas"]["Position"][];
         };
         /**
          * ProblemDocument
@@ -730,6 +1381,186 @@ export interface components {
              * @description whether there are more rows
              */
             truncated: boolean;
+        };
+        /**
+         * Raise
+         * @description A raise that waits for its second step.
+         */
+        Raise: {
+            /** Base Version */
+            base_version: number;
+            /** Cap Usd */
+            cap_usd: string;
+            /** Decided */
+            decided: string | null;
+            /** Decided By */
+            decided_by: string | null;
+            /**
+             * Expires
+             * Format: date-time
+             */
+            expires: string;
+            /** Id */
+            id: number;
+            /** Reason */
+            reason: string;
+            /**
+             * Requested
+             * Format: date-time
+             */
+            requested: string;
+            /** Requested By */
+            requested_by: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "pending" | "confirmed" | "rejected" | "expired";
+            /** Strategy Id */
+            strategy_id: string;
+        };
+        /**
+         * Restart
+         * @description Of `POST /api/services/{component}/restart`.
+         */
+        Restart: {
+            /** Reason */
+            reason: string;
+        };
+        /**
+         * Restarted
+         * @description It was ended and is running again.
+         */
+        Restarted: {
+            /** Component */
+            component: string;
+            /** Took Ms */
+            took_ms: number;
+        };
+        /**
+         * Run
+         * @description One pass of one process.
+         */
+        Run: {
+            /** Boot */
+            boot: string;
+            /** Ended */
+            ended: string | null;
+            /** Loop */
+            loop: number;
+            /** Mode */
+            mode: string;
+            /** Run Id */
+            run_id: string;
+            /** Strategies */
+            strategies: string[];
+            /**
+             * Time
+             * Format: date-time
+             */
+            time: string;
+        };
+        /**
+         * Service
+         * @description One container of the stack.
+         */
+        Service: {
+            /** Component */
+            component: string;
+            /** Container */
+            container: string;
+            /**
+             * Has Records
+             * @description whether what it prints is brought to the log store
+             */
+            has_records: boolean;
+            /**
+             * Health
+             * @description by Docker's own check; none where it is asked from outside
+             * @enum {string}
+             */
+            health: "healthy" | "unhealthy" | "starting" | "none";
+            /** Image */
+            image: string;
+            /**
+             * Restartable
+             * @description whether an operator may restart it from here
+             */
+            restartable: boolean;
+            /**
+             * State
+             * @example running
+             * @example exited
+             * @example restarting
+             */
+            state: string;
+            /**
+             * Status
+             * @example Up 3 hours (healthy)
+             */
+            status: string;
+        };
+        /**
+         * Services
+         * @description The stack's containers, by component.
+         */
+        Services: {
+            /** Services */
+            services: components["schemas"]["Service"][];
+        };
+        /**
+         * Signal
+         * @description A strategy's wish to trade.
+         */
+        Signal: {
+            /**
+             * Direction
+             * @enum {string}
+             */
+            direction: "LONG" | "SHORT" | "FLAT";
+            /** Id */
+            id: number;
+            /** Instrument */
+            instrument: string;
+            /**
+             * Market Time
+             * Format: date-time
+             * @description clock of the market, which is simulated in a replay
+             */
+            market_time: string;
+            /**
+             * Price
+             * @description a decimal number, as text
+             * @example 123.45
+             */
+            price: string;
+            /** Run Id */
+            run_id: string;
+            /** Seq */
+            seq: number;
+            /** Strategy Id */
+            strategy_id: string;
+            /** Strength */
+            strength: number;
+            /**
+             * Time
+             * Format: date-time
+             * @description wall clock, when the engine heard of it
+             */
+            time: string;
+        };
+        /**
+         * SignalPage
+         * @description Signals, newest first.
+         */
+        SignalPage: {
+            /**
+             * Next
+             * @description `before` of the next page; null when there is none
+             */
+            next: string | null;
+            /** Rows */
+            rows: components["schemas"]["Signal"][];
         };
         /**
          * StoreHealth
@@ -802,16 +1633,6 @@ export interface components {
         Tokens: {
             /** Tokens */
             tokens: components["schemas"]["Token"][];
-        };
-        /**
-         * Tool
-         * @description Pages of another component, behind the same gateway.
-         */
-        Tool: {
-            /** Path */
-            path: string;
-            /** Title */
-            title: string;
         };
         /**
          * View
@@ -1228,12 +2049,9 @@ export interface operations {
             };
         };
     };
-    auth_verify: {
+    budgets_budgets: {
         parameters: {
-            query?: {
-                role?: "viewer" | "operator";
-                strategies?: "any" | "all";
-            };
+            query?: never;
             header?: never;
             path?: never;
             cookie?: never;
@@ -1241,11 +2059,89 @@ export interface operations {
         requestBody?: never;
         responses: {
             /** @description Successful Response */
-            204: {
+            200: {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/json": components["schemas"]["Budgets"];
+                };
+            };
+            /** @description `invalid-query` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `unauthenticated` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `not-in-this-stack` */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `database-unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `timeout` */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    budgets_confirm: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                request_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Changed"];
+                };
             };
             /** @description `invalid-query` */
             400: {
@@ -1267,6 +2163,385 @@ export interface operations {
             };
             /** @description `forbidden`, `csrf` */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `not-found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `too-slow` */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `conflict` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `too-large` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `not-in-this-stack` */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `database-unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `timeout` */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    budgets_reject: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                request_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Changed"];
+                };
+            };
+            /** @description `invalid-query` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `unauthenticated` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `forbidden`, `csrf` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `not-found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `too-slow` */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `conflict` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `too-large` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `not-in-this-stack` */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `database-unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `timeout` */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    budgets_change: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                strategy_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewCap"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Changed"];
+                };
+            };
+            /** @description a raise: it waits for its second step */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Changed"];
+                };
+            };
+            /** @description `invalid-query` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `unauthenticated` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `forbidden`, `csrf` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `not-found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `too-slow` */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `conflict` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `too-large` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `not-in-this-stack` */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `database-unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `timeout` */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    budgets_changes: {
+        parameters: {
+            query?: {
+                before?: number | null;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                strategy_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Changes"];
+                };
+            };
+            /** @description `invalid-query` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `unauthenticated` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `not-in-this-stack` */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `database-unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `timeout` */
+            504: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2112,6 +3387,693 @@ export interface operations {
                     "application/json": {
                         [key: string]: unknown;
                     };
+                };
+            };
+        };
+    };
+    services_services: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Services"];
+                };
+            };
+            /** @description `invalid-query` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `unauthenticated` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `not-in-this-stack` */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `docker-unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    services_restart: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                component: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Restart"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Restarted"];
+                };
+            };
+            /** @description `invalid-query` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `unauthenticated` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `csrf`, `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `not-found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `too-slow` */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `conflict` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `too-large` */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `not-in-this-stack` */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `docker-unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    trading_choices: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Choices"];
+                };
+            };
+            /** @description `invalid-query` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `unauthenticated` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `not-in-this-stack` */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `database-unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `timeout` */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    trading_fills: {
+        parameters: {
+            query?: {
+                strategy_id?: string | null;
+                /** @description with its venue, such as AAPL.SIM */
+                instrument?: string | null;
+                /** @description one pass of one process: its boot and the number of the pass */
+                run_id?: string | null;
+                /** @description RFC 3339, or an age such as 15m; wall-clock time */
+                start?: string | null;
+                /** @description RFC 3339, an age, or now */
+                end?: string | null;
+                /** @description `next` of the page before */
+                before?: string | null;
+                limit?: number;
+                side?: ("BUY" | "SELL") | null;
+                client_order_id?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FillPage"];
+                };
+            };
+            /** @description `invalid-query` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `unauthenticated` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `not-in-this-stack` */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `database-unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `timeout` */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    trading_orders: {
+        parameters: {
+            query?: {
+                strategy_id?: string | null;
+                /** @description with its venue, such as AAPL.SIM */
+                instrument?: string | null;
+                /** @description one pass of one process: its boot and the number of the pass */
+                run_id?: string | null;
+                /** @description RFC 3339, or an age such as 15m; wall-clock time */
+                start?: string | null;
+                /** @description RFC 3339, an age, or now */
+                end?: string | null;
+                /** @description `next` of the page before */
+                before?: string | null;
+                limit?: number;
+                status?: string | null;
+                side?: ("BUY" | "SELL") | null;
+                client_order_id?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrderPage"];
+                };
+            };
+            /** @description `invalid-query` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `unauthenticated` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `not-in-this-stack` */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `database-unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `timeout` */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    trading_order: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+                client_order_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrderStory"];
+                };
+            };
+            /** @description `invalid-query` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `unauthenticated` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `not-found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `not-in-this-stack` */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `database-unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `timeout` */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    trading_positions: {
+        parameters: {
+            query?: {
+                strategy_id?: string | null;
+                /** @description with its venue, such as AAPL.SIM */
+                instrument?: string | null;
+                /** @description one pass of one process: its boot and the number of the pass */
+                run_id?: string | null;
+                /** @description RFC 3339, or an age such as 15m; wall-clock time */
+                start?: string | null;
+                /** @description RFC 3339, an age, or now */
+                end?: string | null;
+                /** @description `next` of the page before */
+                before?: string | null;
+                limit?: number;
+                is_open?: boolean | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PositionPage"];
+                };
+            };
+            /** @description `invalid-query` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `unauthenticated` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `not-in-this-stack` */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `database-unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `timeout` */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    trading_signals: {
+        parameters: {
+            query?: {
+                strategy_id?: string | null;
+                /** @description with its venue, such as AAPL.SIM */
+                instrument?: string | null;
+                /** @description one pass of one process: its boot and the number of the pass */
+                run_id?: string | null;
+                /** @description RFC 3339, or an age such as 15m; wall-clock time */
+                start?: string | null;
+                /** @description RFC 3339, an age, or now */
+                end?: string | null;
+                /** @description `next` of the page before */
+                before?: string | null;
+                limit?: number;
+                direction?: ("LONG" | "SHORT" | "FLAT") | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignalPage"];
+                };
+            };
+            /** @description `invalid-query` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `unauthenticated` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `forbidden` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `not-in-this-stack` */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `database-unavailable` */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `timeout` */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
                 };
             };
         };

@@ -28,6 +28,17 @@ export type Clamp = Schemas["Clamped"];
 export type Health = Schemas["StoreHealth"];
 export type View = Schemas["View"];
 export type ViewQuery = Schemas["ViewQuery"];
+export type Order = Schemas["Order"];
+export type Fill = Schemas["Fill"];
+export type Position = Schemas["Position"];
+export type Signal = Schemas["Signal"];
+export type OrderStory = Schemas["OrderStory"];
+export type Choices = Schemas["Choices"];
+export type Budget = Schemas["Budget"];
+export type Raise = Schemas["Raise"];
+export type BudgetChange = Schemas["Change"];
+export type AuditRow = Schemas["AuditRow"];
+export type Service = Schemas["Service"];
 export type ProblemDocument = Schemas["ProblemDocument"];
 
 /** Query parameters that query, tail, hits, facets and export share. */
@@ -39,4 +50,18 @@ export interface LogParameters {
   level?: string[];
   source?: string[];
   container_name?: string[];
+}
+
+/** Rows of a book, newest first, and where the next page begins. */
+export interface Page<Row, Cursor = string> {
+  rows: Row[];
+  next: Cursor | null;
+}
+
+/** What the rows of a book are narrowed to; empty is all. */
+export interface BookFilter {
+  strategy_id?: string;
+  instrument?: string;
+  run_id?: string;
+  client_order_id?: string;
 }

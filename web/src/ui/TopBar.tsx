@@ -101,8 +101,30 @@ function UserMenu() {
   );
 }
 
+const PAGES = [
+  ["/logs", "Logs"],
+  ["/strategies", "Strategies"],
+  ["/trading", "Trading"],
+  ["/budgets", "Budgets"],
+  ["/services", "Services"],
+] as const;
+
+function Pages({ path }: { path: string }) {
+  const { role } = useSession();
+  const pages = role === "operator" ? [...PAGES, ["/audit", "Audit"] as const] : PAGES;
+  const present = pages.find(([start]) => path.startsWith(start))?.[0] ?? "/logs";
+  return (
+    <nav aria-label="Pages">
+      {pages.map(([start, name]) => (
+        <Link key={start} href={start} aria-current={start === present ? "page" : undefined}>
+          {name}
+        </Link>
+      ))}
+    </nav>
+  );
+}
+
 export function TopBar({ path }: { path: string }) {
-  const strategies = path.startsWith("/strategies");
   return (
     <header className="topbar">
       <span className="brand">
@@ -111,14 +133,7 @@ export function TopBar({ path }: { path: string }) {
         </svg>
         Crowsnest
       </span>
-      <nav aria-label="Pages">
-        <Link href="/logs" aria-current={strategies ? undefined : "page"}>
-          Logs
-        </Link>
-        <Link href="/strategies" aria-current={strategies ? "page" : undefined}>
-          Strategies
-        </Link>
-      </nav>
+      <Pages path={path} />
       <span className="topbar-space" />
       <StoreHealth />
       <ZoneSelect />
