@@ -14,6 +14,7 @@ from infra.catalogue import Component
 from infra.daemon import Daemon
 from infra.host import Host
 from infra.network import declare_networks
+from infra.pipelines.log_metrics import LogMetricsPipeline
 from infra.pipelines.logs import LogsPipeline
 from infra.pipelines.metrics import MetricsPipeline
 from infra.pipelines.trading import TradingPipeline
@@ -22,7 +23,13 @@ from infra.settings import CONFIG_KEY, PROJECT, Settings
 from supply import images
 
 DAEMON_OUTPUT = "daemon_id"
-PIPELINES = {"logs": LogsPipeline, "trading": TradingPipeline, "viewer": ViewerPipeline, "metrics": MetricsPipeline}
+PIPELINES = {
+    "logs": LogsPipeline,
+    "trading": TradingPipeline,
+    "viewer": ViewerPipeline,
+    "metrics": MetricsPipeline,
+    "log_metrics": LogMetricsPipeline,
+}
 
 
 def settings_of_running_stack() -> Settings:
