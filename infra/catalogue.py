@@ -140,8 +140,8 @@ class Component(Model):
     exports: str | None = None
     # Folders of the host that it sees, read-only, by where it sees them.
     host_paths: dict[AbsolutePath, AbsolutePath] = {}
-    # Folders that other components write, "component/folder", by where it sees them, read-only. Ansible makes such a folder with
-    # the reader's group: who writes there and who reads there need no right beyond it.
+    # Folders that other components write, "component/folder", by where it sees them, read-only. Ansible gives such a folder the
+    # reader's group: who writes there and who reads there need no right beyond it.
     reads: dict[AbsolutePath, Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*/[a-z][a-z0-9_-]*$")]] = {}
     # Where it sees the files in which Docker keeps what containers print; mounted read-only.
     container_logs: AbsolutePath | None = None

@@ -92,7 +92,7 @@ class Trading(Model):
 
 
 class KeptByTime(Model):
-    """How long Loki keeps lines and Mimir metrics. Neither has a bound by size: docs/log-metrics.md says what stands in for it."""
+    """How long Loki keeps lines and Mimir metrics. Neither knows a bound by size: see docs/log-metrics.md."""
 
     lines: Days = "14d"
     metrics: Days = "30d"

@@ -17,7 +17,7 @@ GO_MEMORY_SHARE = 0.8
 class LogMetricsPipeline(pulumi.ComponentResource):
     """Mimir, Loki, and the Alloy that reads the trader's log files. Retention stands in the stores' configuration files."""
 
-    def __init__(self, host: Host, settings: LogMetrics) -> None:
+    def __init__(self, host: Host, _settings: LogMetrics) -> None:
         super().__init__("crowsnest:pipelines:LogMetrics", "log-metrics")
         stores = [self._store(host, name) for name in ("mimir", "loki")]
         reader = catalogue()["alloy-trader"]

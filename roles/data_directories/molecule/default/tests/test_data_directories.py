@@ -28,7 +28,9 @@ def test_data_is_untouched(host):
 
 def test_who_reads_a_shared_folder_reads_what_is_made_there_and_nothing_else(host):
     home, logs = host.file(f"{ROOT}/writer"), host.file(f"{ROOT}/writer/logs")
-    host.check_output(f"setpriv --reuid=10030 --regid=10030 --clear-groups sh -c 'umask 027 && echo line > {ROOT}/writer/logs/a'")
+    host.check_output(
+        f"setpriv --reuid=10030 --regid=10030 --clear-groups sh -c 'umask 027 && echo line > {ROOT}/writer/logs/a'"
+    )
 
     assert (home.uid, home.gid, home.mode) == (10030, 10030, 0o700)
     assert (logs.uid, logs.gid, logs.mode) == (10030, 10040, 0o2750)
