@@ -1,4 +1,4 @@
-"""The files are placed and hold what they must. Alloy itself is in no package; tests/e2e/test_log_metrics.py runs it with them."""
+"""The files are placed and hold what they must. Alloy itself is in no package; tests/e2e/test_log_metrics.py runs it."""
 
 import pytest
 

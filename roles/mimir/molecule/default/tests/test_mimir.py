@@ -1,4 +1,4 @@
-"""The file is placed and says what it must. Mimir itself is in no package; tests/e2e/test_log_metrics.py runs it with this role."""
+"""The file is placed. Mimir itself is in no package; tests/e2e/test_log_metrics.py runs it."""
 
 import pytest
 import yaml
