@@ -16,7 +16,8 @@ from typing import Any
 
 from tests.trader.lines import COUNTER, metric_message, trader_line
 
-SECONDS_WITHOUT_PROGRESS = 30
+# Alloy ends only when it is killed, 15 s after it was told to, and sends nothing in its first 15 s.
+SECONDS_WITHOUT_PROGRESS = 60
 PAGE = 5000  # Loki's own bound of a query's lines
 NS = 10**9
 
