@@ -219,11 +219,11 @@ def test_nobody_of_the_pipeline_runs_as_root_or_writes_elsewhere(way: Way):
 def test_retention_is_what_the_stack_says(way: Way):
     with urllib.request.urlopen(f"{way.loki.url}/config", timeout=30) as answer:
         loki = answer.read().decode()
-    assert re.search(r"^ {2}retention_period: 2w$", loki, re.MULTILINE)
-    assert re.search(r"^ {2}retention_enabled: true$", loki, re.MULTILINE)
+    assert re.search(r"^ +retention_period: (14d|2w)$", loki, re.MULTILINE)
+    assert re.search(r"^ +retention_enabled: true$", loki, re.MULTILINE)
     with urllib.request.urlopen(f"{way.mimir.url}/config", timeout=30) as answer:
         mimir = answer.read().decode()
-    assert re.search(r"^ {2}compactor_blocks_retention_period: (30d|4w2d)$", mimir, re.MULTILINE)
+    assert re.search(r"^ +compactor_blocks_retention_period: (30d|4w2d)$", mimir, re.MULTILINE)
 
 
 def test_every_line_is_in_loki_once_and_the_counter_is_their_number(way: Way):

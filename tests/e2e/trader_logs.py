@@ -17,7 +17,7 @@ from typing import Any
 from tests.trader.lines import COUNTER, metric_message, trader_line
 
 # Alloy ends only when it is killed, 15 s after it was told to, and sends nothing in its first 15 s.
-SECONDS_WITHOUT_PROGRESS = 60
+SECONDS_WITHOUT_PROGRESS = 40
 PAGE = 5000  # Loki's own bound of a query's lines
 NS = 10**9
 
@@ -59,7 +59,7 @@ class Loki:
             streams = ask(f"{self.url}/loki/api/v1/query_range", parameters)["data"]["result"]
         except OSError:
             return []
-        return [(stream["stream"], int(at), line) for stream in streams for at, line in stream["values"]]
+        return [(stream["stream"], int(at), line) for stream in streams for at, line, *_ in stream["values"]]
 
     def count(self, selector: str) -> int:
         """Lines of the last hour, also when these are too many to be fetched."""
