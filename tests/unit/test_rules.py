@@ -25,8 +25,6 @@ per_alert = pytest.mark.parametrize("alert", ALERTS, ids=NAMES)
 FOREIGN = re.compile(
     r"(?:alertmanager|container|crowsnest|loki|node|pg|probe|prometheus|redis|scrape|trading_dependency|vl)_\w+|up"
 )
-    r"(?:alertmanager|container|crowsnest|loki|node|pg|probe|prometheus|redis|scrape|trading_dependency|vl)_\w+|up"
-)
 
 
 def promtool(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
