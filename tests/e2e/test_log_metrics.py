@@ -413,6 +413,20 @@ def test_latency_and_cost_at_rest(way: Way):
     assert found.grown == found.written
 
 
+def test_reader_restarted_while_loki_is_away(way: Way):
+    """It ends without having sent what it holds: as a kill."""
+
+    def event() -> None:
+        with way.away("loki"):
+            time.sleep(10)
+            way.restart(READER)
+            time.sleep(5)
+
+    found = way.count("reader-restarted-loki-away", event, seconds=60)
+
+    assert found.lost <= RATE * POSITION_SECONDS
+
+
 def test_down_and_up(way: Way):
     def event() -> None:
         way.stack.run("down")
@@ -423,3 +437,24 @@ def test_down_and_up(way: Way):
     assert found.lost == 0
     assert found.repeated <= 50 * POSITION_SECONDS
     assert COUNTER in way.own_metrics()
+
+
+def test_metrics_of_containers_are_in_mimir(make_stack: Callable[..., StackUnderTest]):
+    """By the exporter that can be built here; cAdvisor's would come by the same way, from another address."""
+    stack = make_stack(
+        "container-metrics",
+        {
+            "name_prefix": "cn9b-containers",
+            "port_offset": 33400,
+            "supply": "packages",
+            "pipelines": {"metrics": {"containers": "alloy"}, "log_metrics": None},
+            "publish": ["mimir.http"],
+        },
+    )
+    stack.configure()
+    stack.up()
+    mimir = Mimir(stack.url("mimir.http"))
+
+    wait_for(lambda: (mimir.value('count(container_memory_working_set_bytes{job="containers"})') or 0) > 2, "containers")
+    assert mimir.value('up{job="containers",component="alloy"}') == 1
+    stack.run("down")
