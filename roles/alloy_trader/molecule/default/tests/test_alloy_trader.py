@@ -2,7 +2,7 @@
 
 import pytest
 
-UID = 10190
+UID = 10160
 FOLDERS = ["/etc/alloy", "/etc/alloy-containers"]
 
 
