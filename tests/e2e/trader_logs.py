@@ -18,6 +18,8 @@ from tests.trader.lines import COUNTER, metric_message, trader_line
 
 # Alloy ends only when it is killed, 15 s after it was told to, and sends nothing in its first 15 s.
 SECONDS_WITHOUT_PROGRESS = 40
+# What a counter has when a run begins: one that is younger than a pause of the reader hides its reset.
+BASE = 1_000_000
 PAGE = 5000  # Loki's own bound of a query's lines
 NS = 10**9
 
@@ -139,10 +141,7 @@ class Counted:
 
 
 class Writer:
-    """Writes counter lines of one strategy as the engine does, in a thread: numbered by their timestamp, one increment each.
-
-    The first line is an increment of zero: ``increase()`` does not see the first value of a series.
-    """
+    """Writes counter lines of one strategy as the engine does, in a thread: numbered by their timestamp, one increment each."""
 
     def __init__(self, folder: Path, strategy: str, *, rate: float, lines: int, file_bytes: int = 20 * 2**20) -> None:
         self.folder, self.strategy, self.rate, self.lines, self.file_bytes = folder, strategy, rate, lines, file_bytes
@@ -152,6 +151,7 @@ class Writer:
 
     def start(self) -> None:
         """Write on."""
+        self.begun_ns = time.time_ns()
         self._thread.start()
 
     def wait(self) -> None:
@@ -160,8 +160,8 @@ class Writer:
         assert not self._thread.is_alive()
 
     def announce(self) -> None:
-        """Write the increment of zero, in a file of its own."""
-        self._next_file().write_text(self._line(0, value=0) + "\n", encoding="utf-8")
+        """Begin the counter at ``BASE``, by a line in a file of its own."""
+        self._next_file().write_text(self._line(0, value=BASE) + "\n", encoding="utf-8")
 
     def _next_file(self) -> Path:
         self.files.append(self.folder / f"CROWSNEST-001_{self.strategy}_{len(self.files):03}.json")
@@ -200,7 +200,7 @@ def selector(strategy: str) -> str:
 
 def settled(loki: Loki, mimir: Mimir, writer: Writer) -> Counted:
     """Count a run once Loki and Mimir have everything, or nothing more has come for a while."""
-    seconds = lambda: (time.time_ns() - writer.begun_ns) / NS + 10  # noqa: E731 - of the run so far
+    seconds = lambda: (time.time_ns() - writer.begun_ns) / NS  # noqa: E731 - of the run so far
     best, since = (-1, -1.0), time.monotonic()
     while time.monotonic() - since < SECONDS_WITHOUT_PROGRESS:
         try:
