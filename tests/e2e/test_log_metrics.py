@@ -243,12 +243,15 @@ def test_rotation_while_reading(way: Way):
 
 
 def test_reader_restarted(way: Way):
-    """The counter begins anew; `increase()` knows, and misses at the most what was counted since the last scrape."""
+    """The counter begins anew; `increase()` knows, and misses what was counted since the last sample that was sent.
+
+    Alloy 1.0 ends by being killed (docs/delivery.md): what is in flight then is lost, from the lines and from the counter.
+    """
     found = way.count("reader-restarted", lambda: way.restart(READER), seconds=30)
 
-    assert found.lost == 0
+    assert found.lost <= RATE
     assert found.repeated <= RATE * POSITION_SECONDS
-    assert found.written - found.grown <= RATE * SCRAPE_SECONDS * 2
+    assert found.written - found.grown <= RATE * POSITION_SECONDS
 
 
 def test_reader_killed(way: Way):
