@@ -138,6 +138,8 @@ class Component(Model):
     licence: str
     upstream: Upstream | None = None
     packages: Packages | None = None
+    # The component whose image it runs; it has none of its own then.
+    image_of: str | None = None
     # User and group of its own. With an exception to the rule non_root the user is root, and the group stays.
     uid: Annotated[int, Field(ge=10000, le=19999)]
     networks: Annotated[list[NetworkName], Field(min_length=1)]
@@ -152,6 +154,9 @@ class Component(Model):
     exports: str | None = None
     # Folders of the host that it sees, read-only, by where it sees them.
     host_paths: dict[AbsolutePath, AbsolutePath] = {}
+    # Folders that other components write, "component/folder", by where it sees them, read-only. Ansible gives such a folder the
+    # reader's group: who writes there and who reads there need no right beyond it.
+    reads: dict[AbsolutePath, Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*/[a-z][a-z0-9_-]*$")]] = {}
     # Where it sees the files in which Docker keeps what containers print; mounted read-only.
     container_logs: AbsolutePath | None = None
     secrets: list[str] = []
@@ -164,8 +169,10 @@ class Component(Model):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.upstream is None and self.packages is None:
-            raise ValueError("it comes from nowhere; name `upstream`, `packages` or both")
+        if not (self.upstream or self.packages or self.image_of):
+            raise ValueError("it comes from nowhere; name `upstream`, `packages` or both, or `image_of`")
+        if self.image_of and (self.upstream or self.packages):
+            raise ValueError("it runs another component's image; `upstream` and `packages` are that one's")
         asked = {"probe": self.probe.http, "reload": self.reload if self.reload and self.reload.path else None} | {
             f"metrics.{job}": one for job, one in self.metrics.items()
         }
@@ -257,8 +264,24 @@ class Catalogue(Model):
                 claims[claim] = component.name
         return self
 
+    @model_validator(mode="after")
+    def _names_lead_somewhere(self) -> Self:
+        for component in self.components.values():
+            for writer, _ in (folder.split("/") for folder in component.reads.values()):
+                if writer not in self.components:
+                    raise ValueError(f"{component.name}: reads: there is no component {writer!r}")
+            if component.image_of is not None:
+                lender = self.components.get(component.image_of)
+                if lender is None or lender.image_of is not None:
+                    raise ValueError(f"{component.name}: image_of: {component.image_of!r} has no image of its own")
+        return self
+
     def __getitem__(self, name: str) -> Component:
         return self.components[name]
+
+    def image_source(self, component: Component) -> Component:
+        """The component whose image a component runs: mostly itself."""
+        return self[component.image_of] if component.image_of else component
 
 
 def read(path: Path) -> Catalogue:

@@ -15,6 +15,7 @@ from infra.daemon import Daemon
 from infra.host import Host
 from infra.network import declare_networks
 from infra.pipelines.gateway import GatewayPipeline
+from infra.pipelines.log_metrics import LogMetricsPipeline
 from infra.pipelines.logs import LogsPipeline
 from infra.pipelines.metrics import MetricsPipeline
 from infra.pipelines.trading import TradingPipeline
@@ -29,6 +30,7 @@ PIPELINES = {
     "viewer": ViewerPipeline,
     "metrics": MetricsPipeline,
     "gateway": GatewayPipeline,
+    "log_metrics": LogMetricsPipeline,
 }
 
 

@@ -67,6 +67,8 @@ def _missing_files(settings: Settings) -> Iterator[str]:
     for component in settings.components:
         needed += [settings.folders.data / component.name] if component.data else []
         needed += [settings.folders.config / component.name] if component.config else []
+        # The folder above, since who deploys may not look into it.
+        needed += [(settings.folders.data / folder).parent for folder in component.reads.values()]
         needed += [settings.secret_file(name) for name in component.secrets]
     missing = [str(path) for path in needed if not path.exists()]
     if missing:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from infra.settings import Settings
 
 PROBER = "blackbox-exporter"
+CONTAINERS = "containers"
 # How Alloy names the endpoint of its exporter for containers, which the role `alloy` configures.
 ALLOY_CONTAINERS = Scrape(path="/api/v0/component/prometheus.exporter.cadvisor.containers/metrics")
 
@@ -30,7 +31,7 @@ def targets(settings: Settings) -> list[dict[str, object]]:
 def _scrapes(component: Component, *, containers: str) -> Iterator[tuple[str, Scrape]]:
     yield from component.metrics.items()
     if component.name == containers == "alloy":
-        yield "containers", ALLOY_CONTAINERS
+        yield CONTAINERS, ALLOY_CONTAINERS
 
 
 def _target(component: Component, job: str, scrape: Scrape) -> dict[str, object]:

@@ -201,6 +201,7 @@ class Service(pulumi.ComponentResource):
         files |= {f"{SECRETS_FOLDER}/{name}": settings.secret_file(name) for name in component.secrets}
         if component.container_logs:
             files[component.container_logs] = self._host.daemon.data_root / "containers"
+        files |= {target: settings.folders.data / folder for target, folder in component.reads.items()}
         files |= {target: Path(source) for target, source in component.host_paths.items()}
         mounts += [
             docker.ContainerMountArgs(type="bind", source=str(source), target=target, read_only=True)

@@ -51,7 +51,14 @@ def _size(text: str) -> str:
     return text
 
 
+def _days(text: str) -> str:
+    if _duration(text).endswith("h"):
+        raise ValueError(f"{text!r} is below what this store can keep: a whole number of d, w or y, such as 14d")
+    return text
+
+
 Duration = Annotated[str, AfterValidator(_duration)]
+Days = Annotated[str, AfterValidator(_days)]
 Size = Annotated[str, AfterValidator(_size)]
 
 
@@ -110,6 +117,26 @@ class Trading(Model):
 
     components: list[Literal["postgresql", "redis", "trader"]] = ["postgresql", "redis", "trader"]
     trader: Trader = Trader()
+
+
+class KeptByTime(Model):
+    """How long Loki keeps lines and Mimir metrics. Neither knows a bound by size: see docs/log-metrics.md."""
+
+    lines: Days = "14d"
+    metrics: Days = "30d"
+
+
+class LogMetrics(Model):
+    """Pipeline ``log_metrics``: the trader's log files, their lines in Loki and the metrics in them in Mimir."""
+
+    retention: KeptByTime = KeptByTime()
+    # How often the counters and gauges are read; what `increase()` says can be this much behind the database.
+    scrape_seconds: Annotated[int, Field(ge=1, le=60)] = 5
+
+    @property
+    def components(self) -> list[str]:
+        """What runs."""
+        return ["mimir", "loki", "alloy-trader"]
 
 
 def _network(text: str) -> str:
@@ -282,6 +309,7 @@ class Pipelines(Model):
     viewer: Viewer | None = None
     metrics: Metrics | None = None
     gateway: Gateway | None = None
+    log_metrics: LogMetrics | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -299,7 +327,7 @@ class Pipelines(Model):
         return self
 
     @property
-    def enabled(self) -> dict[str, Logs | Trading | Viewer | Metrics | Gateway]:
+    def enabled(self) -> dict[str, Logs | Trading | Viewer | Metrics | LogMetrics | Gateway]:
         """The pipelines that run, by name."""
         return {name: value for name, value in self if value is not None}
 
@@ -480,6 +508,8 @@ class Settings(Model):
             "containers": {**self.containers_brought.model_dump(), "refill_folder": REFILL_FOLDER},
             "metrics": self._metrics(),
             "gateway": gateway.described(self),
+            "log_metrics": self._log_metrics(),
+            "shared_folders": self._shared_folders(),
             "monitor": MONITOR,
             "database_roles": self.database_roles if "postgresql" in [one.name for one in self.components] else [],
             "restartable": [self.container_name(component) for component in self.restartable],
@@ -520,6 +550,24 @@ class Settings(Model):
             "targets": scraping.targets(self),
             "probes": scraping.probes(self),
         }
+
+    def _log_metrics(self) -> dict[str, object] | None:
+        """What the configuration of Mimir, Loki and the reader of the trader's log files is made from."""
+        log_metrics = self.pipelines.log_metrics
+        if log_metrics is None:
+            return None
+        # Containers' metrics go to Mimir, too, where the stack has any.
+        targets = scraping.targets(self) if self.pipelines.metrics else []
+        containers = [target for target in targets if target["job"] == scraping.CONTAINERS]
+        return {**log_metrics.model_dump(mode="json"), "targets": containers}
+
+    def _shared_folders(self) -> list[dict[str, object]]:
+        """Folders that one component writes and another reads, with who these are."""
+        return [
+            {"path": str(self.folders.data / folder), "owner": catalogue()[folder.split("/")[0]].owner, "group": component.uid}
+            for component in self.components
+            for folder in component.reads.values()
+        ]
 
 
 def stack_file(stack: str) -> Path:

@@ -100,6 +100,7 @@ def _list(request: Request) -> None:
         upstream = component.upstream.reference if component.upstream else "-"
         here = images.present(component, request.supply, client)
         built = images.packages_reference(component) if component.packages else "-"
+        built = f"image of {component.image_of}" if component.image_of else built
         row = (component.name, upstream, "yes" if locked.digest(component) else "no", built)
         rows.append((*row, here.supply if here else "no"))
     _table(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from dataclasses import dataclass
 from typing import Literal
@@ -9,7 +10,7 @@ from typing import Literal
 import docker
 import docker.errors
 
-from infra.catalogue import Component, Upstream
+from infra.catalogue import Component, Upstream, catalogue
 from infra.settings import Supply
 from supply import build, keys, lock, recipe, registry
 from supply import cache as caches
@@ -37,6 +38,8 @@ def plan(component: Component, supply: Supply, client: docker.DockerClient) -> I
     Raises:
         SupplyError: when the component has no usable recipe, or the lock is damaged.
     """
+    if component.image_of:
+        return _for(component, plan(catalogue().image_source(component), supply, client))
     local = present(component, supply, client)
     if local:
         return local
@@ -55,6 +58,8 @@ def ensure(component: Component, supply: Supply, client: docker.DockerClient, sa
     Raises:
         SupplyError: when it can neither be pulled nor built, as far as ``supply`` allows these.
     """
+    if component.image_of:
+        return _for(component, ensure(catalogue().image_source(component), supply, client, say))
     local = present(component, supply, client)
     if local:
         say(f"{component.name}: {local.reference} ({local.why})")
@@ -92,6 +97,9 @@ def present(component: Component, supply: Supply, client: docker.DockerClient) -
     Raises:
         SupplyError: when the component has no usable recipe, or the lock is damaged.
     """
+    if component.image_of:
+        found_image = present(catalogue().image_source(component), supply, client)
+        return found_image and _for(component, found_image)
     if component.packages and (supply != "upstream" or component.upstream is None):
         reference = packages_reference(component)
         if _exists(reference, client):
@@ -109,6 +117,11 @@ def present(component: Component, supply: Supply, client: docker.DockerClient) -
                     component.name, _exact(component.upstream, found), "upstream", f"on this machine, {_unlocked(found)}"
                 )
     return None
+
+
+def _for(component: Component, image: Image) -> Image:
+    """Another component's image, chosen for this one."""
+    return dataclasses.replace(image, component=component.name)
 
 
 def _pull(component: Component, upstream: Upstream, client: docker.DockerClient, say: Say) -> Image:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import docker
 
-from infra.catalogue import Component
+from infra.catalogue import Component, catalogue
 from infra.settings import Supply
 from supply import debian, go, images, recipe, registry, tools
 from supply.errors import SupplyError
@@ -18,7 +18,8 @@ def missing(components: Iterable[Component], supply: Supply, client: docker.Dock
     Without a Docker daemon (``client`` None) no image can be present, so every component counts. A registry that answers
     means that its images will be pulled.
     """
-    building = [component for component in components if _will_be_built(component, supply, client)]
+    sources = {source.name: source for source in map(catalogue().image_source, components)}
+    building = [component for component in sources.values() if _will_be_built(component, supply, client)]
     packages = set(debian.missing_packages()) if building else set()
     compiles = any(recipe.read_image(component.name).go for component in building)
     if supply != "upstream" and tools.present_engine(supply) is None:

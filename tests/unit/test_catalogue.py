@@ -58,6 +58,11 @@ def test_every_entry_is_complete(component):
     assert set(component.networks) <= set(catalogue().networks)
     recipe = PROJECT_ROOT / "supply" / "images" / component.name
     assert recipe.is_dir() == bool(component.packages), "a recipe and `packages` go together"
+    source = catalogue().image_source(component)
+    assert source.packages or source.upstream
+    if source is not component:
+        # The folders are in the image, with the owners of the other component's.
+        assert (component.config, component.tmpfs) == (source.config, source.tmpfs)
     assert not any("{" in word for word in component.probe_command)
 
 
@@ -78,6 +83,11 @@ def test_published_ports_are_unique():
         ({"redis__exceptions": [{"rule": "non_root", "reason": "because"}]}, "at least 20 characters"),
         ({"trader__packages": None}, "it comes from nowhere"),
         ({"redis__probe__http": {"path": "/health"}}, "a probe is either `test` or `http`"),
+        ({"alloy-trader__image_of": None}, "it comes from nowhere"),
+        ({"alloy-trader__image_of": "nobody"}, "image_of: 'nobody' has no image of its own"),
+        ({"redis__image_of": "alloy"}, "it runs another component's image"),
+        ({"alloy-trader__reads": {"/var/log/x": "nobody/logs"}}, "reads: there is no component 'nobody'"),
+        ({"alloy-trader__reads": {"/var/log/x": "../etc"}}, "String should match pattern"),
         ({"victorialogs__probe__http": {"port": "admin", "path": "/health"}}, "'admin' is not one of its ports: http"),
         ({"caddy__reload": {"signal": "SIGKILL"}}, "Input should be 'SIGHUP' or 'SIGUSR1'"),
         ({"caddy__reload": {"signal": "SIGUSR1", "path": "/load"}}, "a reload is either `path` or `signal`"),

@@ -185,6 +185,24 @@ def test_the_collector_reads_what_docker_keeps_and_nothing_else_of_the_host():
     assert not any("docker.sock" in mount["source"] for mount in mounts.values())
 
 
+def test_the_reader_of_the_traders_logs_sees_them_read_only_and_no_other_data():
+    inputs = FULL.of_type(CONTAINER)["crowsnest-full-alloy-trader"]
+    binds = {mount["target"]: mount for mount in inputs["mounts"] if mount["type"] == "bind"}
+    data = stack_settings.read("full").folders.data
+    assert {target: (mount["source"], mount["readOnly"]) for target, mount in binds.items()} == {
+        "/etc/alloy": (str(stack_settings.read("full").folders.config / "alloy-trader"), True),
+        "/var/log/trader": (str(data / "trader" / "logs"), True),
+    }
+    assert "adds" not in inputs["capabilities"]
+
+
+def test_go_knows_the_memory_limit_of_the_stores():
+    tree = {"pipelines": {"log_metrics": None}, "memory_mb": {"loki": 1000}}
+    inputs = of_tree(tree).of_type(CONTAINER)
+    assert inputs["crowsnest-loki"]["envs"] == ["GOMEMLIMIT=800MiB"]
+    assert inputs["crowsnest-mimir"]["command"] == ["-config.file=/etc/mimir/mimir.yaml"]
+
+
 def test_volumes_never_change_with_the_stack():
     for stack in ("demo", "prod"):
         inputs = declared(stack).of_type(VOLUME)["crowsnest-postgresql"]

@@ -22,7 +22,9 @@ ALERTS = rules.alerts()
 NAMES = [alert.name for alert in ALERTS]
 per_alert = pytest.mark.parametrize("alert", ALERTS, ids=NAMES)
 # Metrics of components, and of jobs of later stages (backup, drift, reconciliation); each of them says what it exposes.
-FOREIGN = re.compile(r"(?:alertmanager|container|crowsnest|node|pg|probe|prometheus|redis|scrape|trading_dependency|vl)_\w+|up")
+FOREIGN = re.compile(
+    r"(?:alertmanager|container|crowsnest|loki|node|pg|probe|prometheus|redis|scrape|trading_dependency|vl)_\w+|up"
+)
 
 
 def promtool(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -18,7 +18,8 @@ def test_the_stacks_hold_what_the_design_says():
     assert names("dev") == ["postgresql", "redis"]
     assert names("demo") == ["victorialogs", "alloy", "postgresql", "trader", "api"]
     metrics = ["prometheus", "alertmanager", "node-exporter", "blackbox-exporter", "cadvisor"]
-    assert names("base") == ["victorialogs", "vector", "api", "caddy", *metrics]
+    log_metrics = ["mimir", "loki", "alloy-trader"]
+    assert names("base") == ["victorialogs", "vector", "api", "caddy", *log_metrics, *metrics]
     assert set(names("base")) < set(names("prod"))
     assert "trader" in names("prod")
     # A stack has one collector; this one has what can be built from packages.
@@ -50,7 +51,7 @@ LOGS = {"pipelines": {"logs": None}}
         ({"pipelines": {"logs": {"retention": {"time": "-14d", "size": "1GiB"}}}}, "'-14d' is not a duration"),
         ({"pipelines": {"logs": {"retention": {"time": "0d", "size": "1GiB"}}}}, "'0d' is not a duration"),
         ({"pipelines": {"logs": {"retention": {"time": "14d", "size": "-1GiB"}}}}, "'-1GiB' is not a size"),
-        ({"pipelines": {}}, "choose at least one pipeline of logs, trading, viewer, metrics, gateway"),
+        ({"pipelines": {}}, "choose at least one pipeline of logs, trading, viewer, metrics, gateway, log_metrics"),
         ({"pipelines": {"viewer": None}}, "viewer shows what logs stores; choose the pipeline logs, too"),
         (
             {"pipelines": {"logs": None, "viewer": {"trusted_proxies": ["gateway"]}}},
@@ -76,6 +77,10 @@ LOGS = {"pipelines": {"logs": None}}
         ({"pipelines": {"metrics": {"quiet_hours": {"begin": "25:00", "end": "07:00"}}}}, "quiet_hours.begin"),
         ({"pipelines": {"metrics": {"scrape_seconds": 0}}}, "scrape_seconds"),
         ({"pipelines": {"metrics": {"targets": [{"job": "a", "address": "http://b:1"}]}}}, "targets.0.address"),
+        ({"pipelines": {"log_metrics": {"retention": {"lines": "12h"}}}}, "'12h' is below what this store can keep"),
+        ({"pipelines": {"log_metrics": {"retention": {"metrics": "for ever"}}}}, "'for ever' is not a duration"),
+        ({"pipelines": {"log_metrics": {"retention": {"size": "1GiB"}}}}, "log_metrics.retention.size: unknown key"),
+        ({"pipelines": {"log_metrics": {"scrape_seconds": 0}}}, "scrape_seconds"),
         ({"pipelines": {"lgos": None}}, "x: pipelines.lgos: unknown key"),
         ({**LOGS, "publish": ["redis.resp"]}, "'redis.resp' is not a port of this stack; choose from victorialogs.http"),
         ({**LOGS, "publish": ["victorialogs.http"] * 2}, "is claimed by both victorialogs.http and victorialogs.http"),
@@ -126,3 +131,16 @@ def test_description_tells_ansible_every_place(monkeypatch):
     assert by_name["redis"]["config_dir"] == f"{facts['config_dir']}/redis"
     assert by_name["postgresql"]["secrets"]["postgresql_password"].startswith(facts["secrets_dir"])
     assert by_name["blackbox-exporter"]["data_dir"] is None
+
+
+def test_who_reads_the_traders_logs_is_told_where_these_are_and_what_else_goes_to_mimir():
+    facts = stack_settings.read("full").describe()
+    folder = stack_settings.read("full").folders.data / "trader" / "logs"
+    trader, reader = catalogue()["trader"], catalogue()["alloy-trader"]
+
+    assert facts["shared_folders"] == [{"path": str(folder), "owner": trader.uid, "group": reader.uid}]
+    assert [target["job"] for target in facts["log_metrics"]["targets"]] == ["containers"]
+    alone = parse("x", {"pipelines": {"log_metrics": {"scrape_seconds": 3}}}).describe()
+    assert alone["log_metrics"] == {"retention": {"lines": "14d", "metrics": "30d"}, "scrape_seconds": 3, "targets": []}
+    assert stack_settings.read("dev").describe()["log_metrics"] is None
+    assert stack_settings.read("dev").describe()["shared_folders"] == []

@@ -181,3 +181,15 @@ def test_broken_download_is_reported() -> None:
     client.api.pull = lambda *words, **options: [{"error": "no space left on device"}]
     with pytest.raises(SupplyError, match="cannot be pulled: no space left on device"):
         images.ensure(REDIS, "upstream", client, print)
+
+
+@pytest.mark.parametrize("supply", ["auto", "packages"])
+def test_who_runs_anothers_image_gets_exactly_that(supply: Supply, builds: list[str]) -> None:
+    lender, borrower = catalogue()["alloy"], catalogue()["alloy-trader"]
+    client = FakeDocker(registry_says=UNREACHABLE)
+    assert images.present(borrower, supply, client) is None
+    chosen = images.ensure(borrower, supply, client, print)
+    assert (chosen.component, chosen.reference) == ("alloy-trader", images.packages_reference(lender))
+    assert images.plan(borrower, supply, client).reference == images.ensure(lender, supply, client, print).reference
+    assert images.present(borrower, supply, client).component == "alloy-trader"
+    assert builds == [chosen.reference]

@@ -24,3 +24,16 @@ def test_data_is_untouched(host):
 
     assert file.content_string == "kept"
     assert (file.uid, file.mode) == (10999, 0o640)
+
+
+def test_who_reads_a_shared_folder_reads_what_is_made_there_and_nothing_else(host):
+    home, logs = host.file(f"{ROOT}/writer"), host.file(f"{ROOT}/writer/logs")
+    host.check_output(
+        f"setpriv --reuid=10030 --regid=10030 --clear-groups sh -c 'umask 027 && echo line > {ROOT}/writer/logs/a'"
+    )
+
+    assert (home.uid, home.gid, home.mode) == (10030, 10030, 0o700)
+    assert (logs.uid, logs.gid, logs.mode) == (10030, 10040, 0o2750)
+    made = host.file(f"{ROOT}/writer/logs/a")
+    assert (made.uid, made.gid, made.mode) == (10030, 10040, 0o640)
+    host.check_output(f"rm {ROOT}/writer/logs/a")
