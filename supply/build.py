@@ -12,7 +12,7 @@ import docker.errors
 
 from infra.catalogue import Component
 from supply import cache as caches
-from supply import debian, go, keys, registry, rootfs, wheels
+from supply import debian, go, keys, maven, registry, rootfs, wheels
 from supply.architecture import architecture
 from supply.cache import KEPT_KEYS, Cache
 from supply.errors import Say, SupplyError
@@ -36,10 +36,11 @@ def build(component: Component, recipe: Recipe, reference: str, client: docker.D
     epoch = _epoch(recipe)
     cache.require_space(name, recipe.cost.disk_mb)
     program = go.build(name, recipe.go, version, folder, cache, say, recipe.cost.disk_mb) if recipe.go else None
+    jars = maven.fetch(name, recipe.java, version, cache, say) if recipe.java else None
     base = _base(name, recipe, folder, cache, say)
     tar = cache.folder("tmp") / f"{name}-{key}.tar"
     try:
-        rootfs.write(base, tar, list(_entries(component, recipe, folder, program)), drop=recipe.drop, epoch=epoch)
+        rootfs.write(base, tar, list(_entries(component, recipe, folder, program, jars)), drop=recipe.drop, epoch=epoch)
     except OSError as error:
         raise SupplyError(
             f"{name}: {cache.root} cannot be written ({error.strerror}); {recipe.cost.disk_mb} MB are needed"
@@ -68,7 +69,9 @@ def _base(name: str, recipe: Recipe, folder: Path, cache: Cache, say: Say) -> Pa
     return base
 
 
-def _entries(component: Component, recipe: Recipe, folder: Path, program: Path | None) -> Iterator[Entry]:
+def _entries(
+    component: Component, recipe: Recipe, folder: Path, program: Path | None, jars: Path | None = None
+) -> Iterator[Entry]:
     """What the image has beyond its packages. Folders that the component writes belong to its user."""
     yield from rootfs.accounts(component.name, component.uid, component.data or SCRATCH)
     # A maintainer script makes this link in Debian; none runs here.
@@ -85,6 +88,8 @@ def _entries(component: Component, recipe: Recipe, folder: Path, program: Path |
     yield from rootfs.tree(folder / "rootfs")
     if program:
         yield from rootfs.tree(program)
+    if jars:
+        yield from rootfs.tree(jars)
     for name, path in keys.source_files(recipe).items():
         yield Entry(f"{SOURCES_IN_IMAGE}/{name}", content=path, mode=0o644)
 

@@ -8,7 +8,7 @@ import docker
 
 from infra.catalogue import Component
 from infra.settings import Supply
-from supply import debian, go, images, recipe, registry, tools
+from supply import debian, go, images, maven, recipe, registry, tools
 from supply.errors import SupplyError
 
 
@@ -21,6 +21,8 @@ def missing(components: Iterable[Component], supply: Supply, client: docker.Dock
     building = [component for component in components if _will_be_built(component, supply, client)]
     packages = set(debian.missing_packages()) if building else set()
     compiles = any(recipe.read_image(component.name).go for component in building)
+    if any(recipe.read_image(component.name).java for component in building) and not maven.installed():
+        packages.add("maven")
     if supply != "upstream" and tools.present_engine(supply) is None:
         compiles = True
     if compiles and go.installed() is None:

@@ -1,6 +1,7 @@
 """Typed view of a recipe: how the packages supply builds one image or tool.
 
-A recipe is a folder: ``recipe.yml``, ``rootfs/`` with files copied as they are, and go.mod with go.sum for Go programs.
+A recipe is a folder: ``recipe.yml``, ``rootfs/`` with files copied as they are, go.mod with go.sum for Go programs, and
+requirements.txt for Python programs.
 User, ports, folders and stop signal are not in it: they are the catalogue's.
 """
 
@@ -47,6 +48,26 @@ class PythonProgram(Model):
     sources: Annotated[list[str], Field(min_length=1)]
 
 
+class MavenArtifact(Model):
+    """A jar of a Maven repository and the sum that is accepted. ``{version}`` in ``coordinates`` is the catalogue's version."""
+
+    coordinates: Annotated[str, Field(pattern=r"^[\w.-]+:[\w.-]+:([\w.-]+|\{version\})$")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class JavaProgram(Model):
+    """Jars in one folder of the image, and what is unpacked from the first of them.
+
+    A native library has to be unpacked: Java would do it at run time, into a folder from which nothing may be run.
+    ``{machine}`` in a pattern stands for this machine as the jar calls it.
+    """
+
+    folder: AbsolutePath
+    jars: Annotated[list[MavenArtifact], Field(min_length=1)]
+    # Folder of the image, by a shell pattern of paths in the first jar.
+    unpacked: dict[str, AbsolutePath] = {}
+
+
 class Cost(Model):
     """What a first build takes on two cores, for messages and for the disk check."""
 
@@ -68,7 +89,7 @@ class Recipe(Model):
         pydantic.ValidationError: on unknown keys, or when ``kind`` and its section do not agree.
     """
 
-    kind: Literal["go", "debian", "python"]
+    kind: Literal["go", "debian", "python", "java"]
     suite: str
     # Packages come as they are on the build day; a new date here is a new content key, hence a rebuild with today's fixes.
     refreshed: dt.date
@@ -80,11 +101,13 @@ class Recipe(Model):
     env: dict[str, str] = {}
     go: GoProgram | None = None
     python: PythonProgram | None = None
+    java: JavaProgram | None = None
     cost: Cost
 
     @model_validator(mode="after")
     def _section_of_kind(self) -> Self:
-        if (self.go is not None) != (self.kind == "go") or (self.python is not None) != (self.kind == "python"):
+        sections = {"go": self.go, "python": self.python, "java": self.java}
+        if {kind for kind, section in sections.items() if section} != {self.kind} - {"debian"}:
             raise ValueError(f"kind {self.kind} needs its own section and no other")
         return self
 
