@@ -130,6 +130,8 @@ class Component(Model):
     ports: dict[str, PublishedPort] = {}
     data: AbsolutePath | None = None
     config: AbsolutePath | None = None
+    # Where it sees the data of other components, read-only; it is in their groups.
+    reads: dict[str, AbsolutePath] = {}
     # A POST there makes it read its configuration anew; without it, a changed configuration replaces the container.
     reload: HttpProbe | None = None
     # Scrape jobs of Prometheus by name.
@@ -239,6 +241,9 @@ class Catalogue(Model):
                 if claim in claims:
                     raise ValueError(f"{claim} is claimed by both {claims[claim]} and {component.name}")
                 claims[claim] = component.name
+            for read in component.reads:
+                if read not in self.components or self.components[read].data is None:
+                    raise ValueError(f"{component.name} reads {read}, which is not a component with data")
         return self
 
     def __getitem__(self, name: str) -> Component:

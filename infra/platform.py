@@ -16,13 +16,20 @@ from infra.host import Host
 from infra.network import declare_networks
 from infra.pipelines.logs import LogsPipeline
 from infra.pipelines.metrics import MetricsPipeline
+from infra.pipelines.ticks import TicksPipeline
 from infra.pipelines.trading import TradingPipeline
 from infra.pipelines.viewer import ViewerPipeline
 from infra.settings import CONFIG_KEY, PROJECT, Settings
 from supply import images
 
 DAEMON_OUTPUT = "daemon_id"
-PIPELINES = {"logs": LogsPipeline, "trading": TradingPipeline, "viewer": ViewerPipeline, "metrics": MetricsPipeline}
+PIPELINES = {
+    "logs": LogsPipeline,
+    "trading": TradingPipeline,
+    "viewer": ViewerPipeline,
+    "metrics": MetricsPipeline,
+    "ticks": TicksPipeline,
+}
 
 
 def settings_of_running_stack() -> Settings:

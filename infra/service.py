@@ -12,7 +12,7 @@ from typing import Any
 import pulumi
 import pulumi_docker as docker
 
-from infra.catalogue import Component, NetworkName
+from infra.catalogue import Component, NetworkName, catalogue
 from infra.fingerprint import fingerprint
 from infra.host import COMPONENT_LABEL, Host
 from infra.network import EDGE
@@ -113,6 +113,7 @@ class Service(pulumi.ComponentResource):
         capabilities = [name for exception in component.exceptions for name in exception.capabilities]
         return {
             "user": component.user,
+            "group_adds": [str(catalogue()[name].uid) for name in sorted(component.reads)] or None,
             "read_only": not component.excepted("read_only"),
             "tmpfs": {path: self._tmpfs_options(size_mb) for path, size_mb in sorted(component.tmpfs.items())},
             "capabilities": docker.ContainerCapabilitiesArgs(drops=["ALL"], adds=capabilities or None),
@@ -197,6 +198,7 @@ class Service(pulumi.ComponentResource):
         files |= {f"{SECRETS_FOLDER}/{name}": settings.secret_file(name) for name in component.secrets}
         if component.container_logs:
             files[component.container_logs] = self._host.daemon.data_root / "containers"
+        files |= {target: settings.folders.data / name for name, target in component.reads.items()}
         files |= {target: Path(source) for target, source in component.host_paths.items()}
         mounts += [
             docker.ContainerMountArgs(type="bind", source=str(source), target=target, read_only=True)

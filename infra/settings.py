@@ -173,6 +173,30 @@ class Metrics(Model):
         return [*always, "redis-exporter", "postgres-exporter", *([] if self.containers == "none" else [self.containers])]
 
 
+class Ticker(Model):
+    """What the price process logs, how often, and how much of its log it keeps for who reads it."""
+
+    prices: Literal["bars", "walk"] = "bars"
+    interval_seconds: Annotated[float, Field(ge=0, le=10)] = 0.5
+    segment_mb: Annotated[float, Field(ge=0.01)] = 16
+    segments: Annotated[int, Field(ge=2)] = 8
+
+
+class Ticks(Model):
+    """Pipeline ``ticks``: a structured log file, Telegraf, QuestDB."""
+
+    # durable: nothing is lost or doubled. source: the source's own TCP writer, for comparison. See docs/ticks.md.
+    profile: Literal["durable", "source"] = "durable"
+    # By size, whole days go; today's never does. The cap leaves most of a small VM's disk to everything else.
+    retention: Retention = Retention(time="30d", size="10GiB")
+    ticker: Ticker = Ticker()
+
+    @property
+    def components(self) -> list[str]:
+        """What runs."""
+        return ["questdb", "telegraf", "ticker", *(["ticks-relay"] if self.profile == "durable" else [])]
+
+
 class Pipelines(Model):
     """A pipeline runs when its key is present, with its defaults where the value is empty."""
 
@@ -180,6 +204,7 @@ class Pipelines(Model):
     trading: Trading | None = None
     viewer: Viewer | None = None
     metrics: Metrics | None = None
+    ticks: Ticks | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -195,7 +220,7 @@ class Pipelines(Model):
         return self
 
     @property
-    def enabled(self) -> dict[str, Logs | Trading | Viewer | Metrics]:
+    def enabled(self) -> dict[str, Logs | Trading | Viewer | Metrics | Ticks]:
         """The pipelines that run, by name."""
         return {name: value for name, value in self if value is not None}
 
@@ -299,6 +324,7 @@ class Settings(Model):
 
     def describe(self) -> dict[str, object]:
         """Plain facts of the stack for Ansible and humans: what must exist on the host before containers start."""
+        read = {name for component in self.components for name in component.reads}
         return {
             "stack": self.stack,
             "name_prefix": self.name_prefix,
@@ -308,6 +334,7 @@ class Settings(Model):
             "urls": self.urls,
             "containers": self._brought(),
             "metrics": self._metrics(),
+            "ticks": self.pipelines.ticks.model_dump(mode="json") if self.pipelines.ticks else None,
             "monitor": MONITOR,
             "components": [
                 {
@@ -317,6 +344,7 @@ class Settings(Model):
                     "container": self.container_name(component),
                     "config_dir": str(self.folders.config / component.name) if component.config else None,
                     "data_dir": str(self.folders.data / component.name) if component.data else None,
+                    "data_mode": "0750" if component.name in read else "0700",
                     "secrets": {name: str(self.secret_file(name)) for name in component.secrets},
                     "memory_mb": self.memory_limit_mb(component),
                     "ports": {name: port.container for name, port in component.ports.items()},

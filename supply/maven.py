@@ -1,4 +1,4 @@
-"""Jars from the Maven repository that this machine's Maven is configured for; the sums in the recipe decide what is accepted."""
+"""Jars from the repository that this machine's Maven is configured for; the sums in the recipe decide what is accepted."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """A log file in segments whose names are never used twice, so that no reader can mistake one for another.
 
-The usual rotation renames: ``trader.logs`` becomes ``trader.logs.1`` and a new ``trader.logs`` begins. Who has noted how far he
-has read in ``trader.logs`` then starts in the middle of another file, and who is told of the new file before he has read the end
-of the old one leaves that end out. Here ``trader.logs`` is a link to the segment that is written, for people and for the source's
-way of reading, and segments are ``trader.logs.20261121T233000.123456Z`` and so on.
+The usual rotation renames: ``trader.logs`` becomes ``trader.logs.1`` and a new ``trader.logs`` begins. Who has noted how far
+he has read in ``trader.logs`` then starts in the middle of another file, and who is told of the new file before he has read
+the end of the old one leaves that end out. Here ``trader.logs`` is a link to the segment that is written, for people and for
+the source's way of reading, and segments are ``trader.logs.20261121T233000.123456Z`` and so on.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _LINE = "\n"
 class SegmentedFileHandler(logging.Handler):
     """Writes each record with one call to the system, to a file that is open for appending.
 
-    A line that only got half onto a full disk ends its segment, so that no whole line is ever behind half of one. What cannot be
-    written is counted in ``lost`` and never raised: who logs goes on.
+    A line that only got half onto a full disk ends its segment, so that no whole line is ever behind half of one. What cannot
+    be written is counted in ``lost`` and never raised: who logs goes on.
 
     Args:
         path: the link to the segment that is written; the segments stand beside it.
