@@ -20,6 +20,9 @@ from infra.catalogue import PROJECT_ROOT, Component, Model, Paths, PublishedPort
 PROJECT = "crowsnest"
 # As whom the exporters log in at the databases.
 MONITOR = f"{PROJECT}_monitor"
+# As whom dashboards log in at the store of ticks, who may only read.
+TICKS_READER = f"{PROJECT}_reader"
+TICKS_LOG_FILE = "trader.logs"
 CONFIG_KEY = f"{PROJECT}:stack"
 LOOPBACK = "127.0.0.1"
 
@@ -334,7 +337,7 @@ class Settings(Model):
             "urls": self.urls,
             "containers": self._brought(),
             "metrics": self._metrics(),
-            "ticks": self.pipelines.ticks.model_dump(mode="json") if self.pipelines.ticks else None,
+            "ticks": self._ticks(),
             "monitor": MONITOR,
             "components": [
                 {
@@ -344,7 +347,7 @@ class Settings(Model):
                     "container": self.container_name(component),
                     "config_dir": str(self.folders.config / component.name) if component.config else None,
                     "data_dir": str(self.folders.data / component.name) if component.data else None,
-                    "data_mode": "0750" if component.name in read else "0700",
+                    "data_read": component.name in read,
                     "secrets": {name: str(self.secret_file(name)) for name in component.secrets},
                     "memory_mb": self.memory_limit_mb(component),
                     "ports": {name: port.container for name, port in component.ports.items()},
@@ -362,6 +365,23 @@ class Settings(Model):
         return {
             "brought": logs.containers if logs else [],
             "left_out": [self.container_name(component) for component in silent],
+        }
+
+    def _ticks(self) -> dict[str, object] | None:
+        """What the configuration of Telegraf and QuestDB is made from."""
+        ticks = self.pipelines.ticks
+        if ticks is None:
+            return None
+        questdb, relay = catalogue()["questdb"], catalogue()["ticks-relay"]
+        log_file = f"{catalogue()['telegraf'].reads['ticker']}/{TICKS_LOG_FILE}"
+        durable = ticks.profile == "durable"
+        return {
+            "profile": ticks.profile,
+            "user": PROJECT,
+            "readonly_user": TICKS_READER,
+            # The file of the source is a link to the newest segment; the segments' names never come twice.
+            "files": [f"{log_file}.*Z" if durable else log_file],
+            "url": relay.url() if durable else f"tcp://{questdb.name}:{questdb.ports['line'].container}",
         }
 
     def _metrics(self) -> dict[str, object] | None:

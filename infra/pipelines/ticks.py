@@ -7,9 +7,8 @@ import pulumi
 from infra.catalogue import catalogue
 from infra.host import Host
 from infra.service import SECRETS_FOLDER, Service
-from infra.settings import PROJECT, Ticks
+from infra.settings import PROJECT, TICKS_LOG_FILE, Ticks
 
-LOG_FILE = "trader.logs"
 # Of the container's memory; the rest is for what QuestDB allocates itself (roles/questdb) and for pages of files.
 HEAP_SHARE = 0.25
 
@@ -20,7 +19,7 @@ class TicksPipeline(pulumi.ComponentResource):
     def __init__(self, host: Host, settings: Ticks) -> None:
         super().__init__("crowsnest:pipelines:Ticks", "ticks")
         # Begun store first and so ended store last. None depends on another: each waits and tries again by itself.
-        before = self._questdb(host)
+        before = self._questdb(host, settings)
         if settings.profile == "durable":
             before = self._relay(host, settings, before)
         before = Service(
@@ -33,7 +32,7 @@ class TicksPipeline(pulumi.ComponentResource):
         self._ticker(host, settings, before)
         self.register_outputs({})
 
-    def _questdb(self, host: Host) -> Service:
+    def _questdb(self, host: Host, settings: Ticks) -> Service:
         component = catalogue()["questdb"]
         heap_mb = int(host.settings.memory_limit_mb(component) * HEAP_SHARE)
         admin, readonly = (f"{SECRETS_FOLDER}/{name}" for name in component.secrets)
@@ -46,8 +45,8 @@ class TicksPipeline(pulumi.ComponentResource):
             environment={
                 "QDB_PG_PASSWORD_FILE": admin,
                 "QDB_PG_READONLY_PASSWORD_FILE": readonly,
-                # The relay's, of which the role placed a copy that QuestDB may read.
-                "QDB_HTTP_PASSWORD_FILE": f"{component.config}/http_password",
+                # With a relay it is the relay's, of which the role placed a copy that QuestDB may read.
+                "QDB_HTTP_PASSWORD_FILE": f"{component.config}/http_password" if settings.profile == "durable" else admin,
             },
             parent=self,
         )  # fmt: skip
@@ -77,7 +76,7 @@ class TicksPipeline(pulumi.ComponentResource):
             component,
             host,
             environment={
-                "LOG_FILE_NAME": f"{component.data}/{LOG_FILE}",
+                "LOG_FILE_NAME": f"{component.data}/{TICKS_LOG_FILE}",
                 "CROWSNEST_TICKER_PRICES": ticker.prices,
                 "CROWSNEST_TICKER_INTERVAL_SECONDS": f"{ticker.interval_seconds:g}",
                 # The source's way of reading does not know segments.

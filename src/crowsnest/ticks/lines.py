@@ -1,6 +1,6 @@
 """InfluxDB's line protocol as Telegraf writes it: ``event field=1.5,text="a" 1763700000000000000``.
 
-A string may have an end of line in it. Telegraf writes it as it is, and QuestDB takes the rest for a line of its own and refuses
+A string may have an end of line in it. Telegraf writes it as it is, and QuestDB takes the rest for another line and refuses
 the batch; with a backslash before it, it is stored.
 """
 

@@ -129,9 +129,10 @@ async def declare_log_events(store: QuestDB, found: Iterable[Table]) -> None:
             level = "level::varchar" if "level" in columns else "null::varchar"
             event = "event::varchar" if table.name == DEAD_LETTERS else f"'{table.name}'::varchar"
             dead = "true" if table.name == DEAD_LETTERS else "false"
+            # A name that `tables` has seen.
             selects.append(
-                f"SELECT timestamp, {event} AS event, run_id::varchar AS run_id, seq, {level} AS level, {dead} AS dead "
-                f'FROM "{table.name}"'  # noqa: S608 - a name that `unusable` has seen
+                f"SELECT timestamp, {event} AS event, run_id::varchar AS run_id, seq, {level} AS level, {dead} AS dead "  # noqa: S608
+                f'FROM "{table.name}"'
             )
     await store.sql(text("log_events.sql", selects=" UNION ALL ".join(selects)))
     for name in ("log_gaps.sql", "log_runs.sql"):

@@ -19,6 +19,12 @@ def test_store_owns_its_folder(host, name, uid):
     assert (folder.uid, folder.gid, folder.mode) == (uid, uid, 0o700)
 
 
+def test_what_another_reads_is_readable_for_its_group(host):
+    folder = host.file(f"{ROOT}/read")
+
+    assert (folder.uid, folder.gid, folder.mode) == (10030, 10030, 0o750)
+
+
 def test_data_is_untouched(host):
     file = host.file(f"{ROOT}/old/row")
 
