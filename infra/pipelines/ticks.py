@@ -25,7 +25,7 @@ class TicksPipeline(pulumi.ComponentResource):
         before = Service(
             catalogue()["telegraf"],
             host,
-            command=["--config", f"{catalogue()['telegraf'].config}/telegraf.conf"],
+            command=["--config", f"{catalogue()['telegraf'].config}/telegraf.conf", "--strict-env-handling"],
             after=[before],
             parent=self,
         )

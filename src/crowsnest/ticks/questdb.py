@@ -12,6 +12,8 @@ import aiohttp
 
 WRITE_SECONDS = 25
 SQL_SECONDS = 30
+# A table that got a column a moment ago makes QuestDB refuse once what it planned before.
+_PLANS = 3
 # What QuestDB says when the file system has no room; errno 28 is ENOSPC, 122 EDQUOT.
 _FULL = re.compile(r"no space left|errno=(28|122)\b|\[(28|122)\]|disk (is )?full|could not (allocate|extend)", re.IGNORECASE)
 
@@ -58,7 +60,7 @@ class QuestDB:
         if status in (200, 204):
             return None
         answer = _document(text)
-        message = str(answer.get("message") or text)[:500]
+        message = _reason(str(answer.get("message") or text))
         if status == 413:
             return Refusal("the batch is larger than QuestDB takes", None)
         if status == 400 and not _FULL.search(message):
@@ -73,7 +75,10 @@ class QuestDB:
             SqlError: QuestDB refuses it.
             StoreError: QuestDB does not answer, or has no room.
         """
-        status, text = await self._call("GET", "/exec", SQL_SECONDS, params={"query": statement})
+        for _ in range(_PLANS):
+            status, text = await self._call("GET", "/exec", SQL_SECONDS, params={"query": statement})
+            if "cached query plan" not in text:
+                break
         answer = _document(text)
         if status == 200 and "error" not in answer:
             columns = [column["name"] for column in answer.get("columns", [])]
@@ -90,6 +95,13 @@ class QuestDB:
                 return response.status, await response.text(errors="replace")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise StoreError(f"QuestDB does not answer: {type(error).__name__}: {error}") from error
+
+
+def _reason(message: str) -> str:
+    """What QuestDB has against a line, without the number that it had in the batch."""
+    return re.sub(r"^failed to parse line protocol:\s*errors encountered on line\(s\):\s*error in line \d+: ", "", message)[
+        :500
+    ]
 
 
 def _document(text: str) -> dict[str, Any]:
