@@ -31,6 +31,8 @@ def fetch(name: str, program: JavaProgram, version: str, cache: Cache, say: Say)
     if built.exists():
         caches.use(built)
         return built
+    if not installed():
+        raise SupplyError(f"{name}: Maven is needed to fetch jars: run `apt-get install maven`")
     with cache.writing(built) as scratch:
         folder = scratch / program.folder.lstrip("/")
         folder.mkdir(parents=True)
@@ -47,22 +49,28 @@ def installed() -> bool:
 
 
 def _fetch_one(name: str, jar: MavenArtifact, version: str, folder: Path, cache: Cache, say: Say) -> Path:
-    if not installed():
-        raise SupplyError(f"{name}: Maven is needed to fetch jars: run `apt-get install maven`")
     coordinates = jar.coordinates.format(version=version)
     _, artifact, number = coordinates.split(":")
     command: list[str | Path] = ["mvn", "--batch-mode", "--no-transfer-progress", f"-Dmaven.repo.local={cache.folder('maven')}"]
     command += [PLUGIN, f"-Dartifact={coordinates}", f"-DoutputDirectory={folder}"]
-    commands.run(
-        command,
-        what=f"{name}: mvn {artifact}",
-        log=cache.log(f"{name}-maven"),
-        say=say,
-        # A folder without a pom.xml: none of it may decide what is fetched.
-        folder=folder,
-        environment={key: value for key, value in os.environ.items() if key != "MAVEN_BASEDIR"},
-        timeout_seconds=TIMEOUT_SECONDS,
-    )
+    log = cache.log(f"{name}-maven")
+    try:
+        commands.run(
+            command,
+            what=f"{name}: mvn {artifact}",
+            log=log,
+            say=say,
+            # A folder without a pom.xml: none of it may decide what is fetched.
+            folder=folder,
+            environment={key: value for key, value in os.environ.items() if key != "MAVEN_BASEDIR"},
+            timeout_seconds=TIMEOUT_SECONDS,
+        )
+    except SupplyError as error:
+        # What went wrong comes first, and advice after it.
+        words = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("[ERROR] ")]
+        raise SupplyError(
+            f"{name}: mvn {artifact}: {words[0].removeprefix('[ERROR] ')}; see {log}" if words else str(error)
+        ) from error
     path = folder / f"{artifact}-{number}.jar"
     _check(name, coordinates, path, jar.sha256)
     return path

@@ -54,7 +54,8 @@ def test_every_entry_is_complete(component):
     assert bool(component.probe_command) != bool(component.probe.http)
     assert component.limits.memory_mb >= 16
     assert component.stop.grace_seconds >= 10
-    assert not component.config or component.config.startswith("/etc/")
+    # QuestDB looks in its data folder only.
+    assert not component.config or component.config.startswith(("/etc/", f"{component.data}/"))
     assert set(component.networks) <= set(catalogue().networks)
     recipe = PROJECT_ROOT / "supply" / "images" / component.name
     assert recipe.is_dir() == bool(component.packages), "a recipe and `packages` go together"
@@ -78,6 +79,8 @@ def test_published_ports_are_unique():
         ({"redis__exceptions": [{"rule": "non_root", "reason": "because"}]}, "at least 20 characters"),
         ({"trader__packages": None}, "it comes from nowhere"),
         ({"redis__probe__http": {"path": "/health"}}, "a probe is either `test` or `http`"),
+        ({"telegraf__reads": {"nobody": "/logs"}}, "telegraf reads nobody, which is not a component with data"),
+        ({"telegraf__reads": {"ticks-relay": "/logs"}}, "which is not a component with data"),
         ({"victorialogs__probe__http": {"port": "admin", "path": "/health"}}, "'admin' is not one of its ports: http"),
     ],
 )
