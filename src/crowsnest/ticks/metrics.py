@@ -15,6 +15,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._events: set[str] = set()
+        self._full: dict[str, bool] = {}
         self.rows = Counter("ticks_rows", "Rows that QuestDB has acknowledged", ["event"], registry=self.registry)
         self.dead_letters = Counter(
             "ticks_dead_letters", "Rows that QuestDB refused and that are kept aside", ["event"], registry=self.registry
@@ -40,6 +41,11 @@ class Metrics:
         self.write_seconds = Histogram(
             "ticks_write_seconds", "Seconds until QuestDB had a batch on its disk", registry=self.registry
         )
+
+    def note_full(self, where: str, *, full: bool) -> None:
+        """Whether there is no room to write a batch, or to apply what was written: each is known by itself."""
+        self._full[where] = full
+        self.store_full.set(any(self._full.values()))
 
     def label(self, event: str) -> str:
         """The event as a label, or that of all others when there are too many."""

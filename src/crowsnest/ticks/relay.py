@@ -51,6 +51,7 @@ class Relay:
             if refused:
                 await self._set_aside(refused)
             self._count(events, refused)
+            self._metrics.note_full("write", full=False)
             self._metrics.write_seconds.observe(time.monotonic() - begun)
 
     async def _reason_against(self, event: str) -> str | None:

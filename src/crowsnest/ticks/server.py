@@ -39,7 +39,7 @@ class Handlers:
             await self._relay.write(body)
         except StoreError as error:
             self._metrics.put_off.inc()
-            self._upkeep.note_away(error)
+            self._upkeep.note_away(error, "write")
             return web.json_response({"message": str(error)}, status=500)
         return web.Response(status=204)
 

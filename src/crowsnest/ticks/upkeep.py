@@ -53,11 +53,11 @@ class Upkeep:
                 self.note_away(error)
             await asyncio.sleep(INTERVAL_SECONDS)
 
-    def note_away(self, error: Exception) -> None:
+    def note_away(self, error: Exception, where: str = "apply") -> None:
         """QuestDB did not do what it was asked to."""
         if isinstance(error, StoreError):
             self._metrics.store_up.set(0)
-            self._metrics.store_full.set(error.full)
+            self._metrics.note_full(where, full=error.full)
         # Its tables may be others when it is back.
         self._events = []
         self._relay.forget()
@@ -97,7 +97,7 @@ class Upkeep:
             _log.error("%s is suspended: %s; telling it to go on", row["name"], message)
             await self._store.sql(f'ALTER TABLE "{row["name"]}" RESUME WAL')
             self._metrics.resumed.inc()
-        self._metrics.store_full.set(full)
+        self._metrics.note_full("apply", full=full)
 
     async def _bound_size(self, found: list[Table]) -> None:
         """Drop the oldest days while all tables together are too large. The day that is written stays."""
