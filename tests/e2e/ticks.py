@@ -174,7 +174,7 @@ class Ticks:
         """Count the prices of a run, or all since a time where rows do not tell the run."""
         lines = [record for record in self.written(since) if run in (None, record["run_id"])]
         where = f"run_id = '{run}'" if run and self.profile == "durable" else f"timestamp >= '{since}'"
-        rows = self.sql(f"SELECT count() AS rows, count_distinct(seq) AS unique FROM price_log WHERE {where}")
+        rows = self.sql(f"SELECT count() AS rows, count_distinct(seq::long) AS unique FROM price_log WHERE {where}")
         return Counted(len(lines), int(rows[0]["rows"]), int(rows[0]["unique"]))
 
     def settled(self, since: str, run: str | None) -> Counted:
