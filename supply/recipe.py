@@ -22,7 +22,7 @@ TOOLS = PROJECT_ROOT / "supply" / "tools"
 
 
 class GoProgram(Model):
-    """A command of a Go module. ``{version}`` in ``ldflags`` stands for the version that is built."""
+    """A command of a Go module. In ``ldflags``, ``{version}`` is the version that is built, ``{number}`` the same without its v."""
 
     module: str
     package: str = ""

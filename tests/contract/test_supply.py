@@ -307,7 +307,7 @@ def test_telegraf_has_the_plugins_that_are_used(runner: Runner) -> None:
     container = started(runner, component)
     runner.healthy(container, component)
     assert component.packages
-    assert component.packages.version.encode() in container.logs()
+    assert component.packages.version.removeprefix("v").encode() in container.logs()
     assert runner.stop(container, component) == 0
 
 
