@@ -22,7 +22,7 @@ TOOLS = PROJECT_ROOT / "supply" / "tools"
 
 
 class GoProgram(Model):
-    """A command of a Go module. In ``ldflags``, ``{version}`` is the version that is built, ``{number}`` the same without its v."""
+    """A command of a Go module. In ``ldflags``, ``{version}`` is the version that is built, ``{number}`` that without its v."""
 
     module: str
     package: str = ""
