@@ -20,8 +20,10 @@ def missing(components: Iterable[Component], supply: Supply, client: docker.Dock
     """
     building = [component for component in components if _will_be_built(component, supply, client)]
     packages = set(debian.missing_packages()) if building else set()
-    compiles = any(recipe.read_image(component.name).go for component in building)
-    if any(recipe.read_image(component.name).java for component in building) and not maven.installed():
+    # What has only an official image has no recipe; that it cannot be built is said where it is to be.
+    recipes = [recipe.read_image(component.name) for component in building if component.packages]
+    compiles = any(one.go for one in recipes)
+    if any(one.java for one in recipes) and not maven.installed():
         packages.add("maven")
     if supply != "upstream" and tools.present_engine(supply) is None:
         compiles = True
