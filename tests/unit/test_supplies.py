@@ -10,7 +10,7 @@ from infra.errors import Refused
 from infra.supplies import SupplyRecord
 from supply.images import Image
 
-POSTGRESQL, TRADER = catalogue()["postgresql"], catalogue()["trader"]
+POSTGRESQL, EXPORTER = catalogue()["postgresql"], catalogue()["redis-exporter"]
 
 
 @pytest.fixture
@@ -21,8 +21,8 @@ def settings(tmp_path, monkeypatch):
 
 
 def deployed(settings, supply="packages"):
-    images = [Image(name, f"{name}:1", supply, "test") for name in ("postgresql", "trader")]
-    SupplyRecord(settings).keep([POSTGRESQL, TRADER], images)
+    images = [Image(name, f"{name}:1", supply, "test") for name in ("postgresql", "redis-exporter")]
+    SupplyRecord(settings).keep([POSTGRESQL, EXPORTER], images)
 
 
 def with_supply(settings, supply):
@@ -38,7 +38,7 @@ def test_auto_keeps_what_the_data_began_with(settings):
     deployed(settings)
     deployed(settings, "upstream")  # a later deployment does not change it
     assert with_supply(settings, "auto").choose(POSTGRESQL) == "packages"
-    assert with_supply(settings, "auto").choose(TRADER) == "auto"
+    assert with_supply(settings, "auto").choose(EXPORTER) == "auto"
 
 
 def test_the_other_supply_is_refused_until_the_data_is_gone(settings):
