@@ -125,6 +125,16 @@ class Way:
         finally:
             container.start()
 
+    @contextmanager
+    def stands_still(self, component: str) -> Iterator[None]:
+        """It gets no processor: connections are taken by the kernel, and nothing answers."""
+        container = self.client.containers.get(self.stack.container(component))
+        container.pause()
+        try:
+            yield
+        finally:
+            container.unpause()
+
     def count(self, run: str, event: Callable[[], object], *, seconds: int, rate: float = RATE, **options: Any) -> Counted:
         """Let a container print for some seconds, do something to the way a third in, and count what is stored."""
         lines = int(rate * seconds)
@@ -220,6 +230,18 @@ def test_store_away(way: Way):
             time.sleep(outage_seconds)
 
     found = way.count(f"store-away-{outage_seconds}-s", event, seconds=outage_seconds * 2, rate=50)
+
+    assert (found.lost, found.repeated) == (0, 0)
+
+
+def test_store_stands_still(way: Way):
+    """A batch that is answered late is stored; who gave up waiting sends it again."""
+
+    def event() -> None:
+        with way.stands_still(STORE):
+            time.sleep(30)
+
+    found = way.count("store-stands-still-30-s", event, seconds=60)
 
     assert (found.lost, found.repeated) == (0, 0)
 
