@@ -64,6 +64,8 @@ def containers(client: Any) -> Iterator[dict[str, Any]]:
                 network_mode="none",
                 labels={PREFIX_LABEL: prefix, COMPONENT_LABEL: name},
             )
+        for container in made.values():
+            container.reload()  # when it was started
         yield made
     finally:
         for container in made.values():
