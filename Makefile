@@ -55,7 +55,8 @@ lock: venv ## write requirements.txt and catalogue.lock anew (needs the network)
 	@scripts/lock.sh
 
 test: test-tools check web-check molecule-quick vm-where-quick web-build ## what every change has to pass: everything but the slow proofs below
-	@$(PYTHON) -m pytest tests/unit tests/contract tests/e2e tests/browser
+	@$(PYTHON) -m pytest tests/unit
+	@$(PYTHON) -m tests.suites
 
 test-tools:
 	@scripts/bootstrap.sh $(ENGINE_REQUIREMENTS)
@@ -81,8 +82,8 @@ molecule: test-tools ## every role in containers of Debian 12 and 13, each contr
 	@tests/molecule/run.sh
 	@MOLECULE_SUITE=trixie tests/molecule/run.sh --controls
 
-stack: test-tools ## whole stacks: drift, data safety, faults
-	@$(PYTHON) -m pytest tests/e2e
+stack: test-tools web-build ## whole stacks, suite by suite, where something has changed since it passed; SUITE=name for one
+	@$(PYTHON) -m tests.suites $(SUITE)
 
 # What the machine's outcome depends on: all that is placed on it, run on it, or looks at it.
 VM_INPUTS := catalogue.yml Pulumi.yaml Pulumi.demo.yaml ansible.cfg site.yml playbooks plugins roles inventories infra supply src \
