@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from pathlib import Path
 
 from tests import passed
 
@@ -33,17 +34,24 @@ SUITES = {
     "delivery": ["tests/e2e/test_delivery.py"],
     "log_metrics": ["tests/e2e/test_log_metrics.py"],
 }  # fmt: skip
-# What a stack's behaviour depends on. Not told apart by suite: nearly everything goes into every stack.
+# What a stack's behaviour depends on. Not told apart by suite, but for the tests themselves: nearly everything goes into every
+# stack.
 INPUTS = [
     "catalogue.yml", "Pulumi*.yaml", "ansible.cfg", "infra", "inventories", "playbooks", "plugins", "pyproject.toml",
-    "requirements.txt", "roles", "rules", "scripts", "src", "supply", "web", "tests/*.py", "tests/browser", "tests/containers",
-    "tests/contract", "tests/e2e", "tests/trader",
+    "requirements.txt", "roles", "rules", "scripts", "src", "supply", "web", "tests/*.py", "tests/browser/*",
+    "tests/containers", "tests/contract/*", "tests/e2e/*", "tests/trader",
 ]  # fmt: skip
 
 
 def files_of(suite: str) -> list[str]:
     """Test files of a suite, from the project's root."""
     return _found(SUITES[suite])
+
+
+def inputs_of(suite: str) -> list[str]:
+    """What its outcome depends on: the inputs but for other suites' tests."""
+    own = files_of(suite)
+    return own + [path for path in _found(INPUTS) if not Path(path).match("tests/*/test_*.py")]
 
 
 def _found(patterns: list[str]) -> list[str]:
@@ -54,7 +62,7 @@ def run(suite: str) -> int:
     """Exit status of the suite's tests, 0 when they need not run."""
     # The program by its name: its path would make another key of each checkout.
     command = ["python", "-m", "pytest", "-p", "no:cacheprovider", *files_of(suite)]
-    return passed.main([f"suite-{suite}", *_found(INPUTS), "--", *command])
+    return passed.main([f"suite-{suite}", *inputs_of(suite), "--", *command])
 
 
 def main(arguments: list[str]) -> int:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import subprocess
 import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -108,6 +110,18 @@ class Store:
                 return self.count(run, written)
             time.sleep(1)
         return self.count(run, written)
+
+
+@contextmanager
+def file_system(folder: Path, size_mb: int) -> Iterator[None]:
+    """A file system of this size over a folder, with the folder's owner and mode."""
+    was = folder.stat()
+    options = f"size={size_mb}m,uid={was.st_uid},gid={was.st_gid},mode={was.st_mode & 0o7777:o}"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "crowsnest-test", folder], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -27,7 +26,7 @@ from supply.cache import Cache
 from tests.figures import figure
 
 from .conftest import StackUnderTest
-from .delivery import Counted, Store, generator
+from .delivery import Counted, Store, file_system, generator
 
 pytestmark = [pytest.mark.docker, pytest.mark.stack, pytest.mark.timeout(1800)]
 
@@ -184,18 +183,6 @@ def way(make_stack: Callable[..., StackUnderTest], client: docker.DockerClient) 
             assert way.store.settled("first", 50).lost == 0
         yield way
         stack.run("down")
-
-
-@contextmanager
-def file_system(folder: Path, size_mb: int) -> Iterator[None]:
-    """A file system of this size over a folder, with the folder's owner and mode."""
-    was = folder.stat()
-    options = f"size={size_mb}m,uid={was.st_uid},gid={was.st_gid},mode={was.st_mode & 0o7777:o}"
-    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "crowsnest-test", folder], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 def test_collector_killed(way: Way):

@@ -22,7 +22,7 @@ from infra.settings import PROJECT, TICKS_LOG_FILE, TICKS_READER
 from tests.figures import figure
 
 from .conftest import StackUnderTest
-from .test_delivery import file_system
+from .delivery import file_system
 from .ticks import Counted, Ticks
 
 pytestmark = [pytest.mark.docker, pytest.mark.stack, pytest.mark.timeout(1800)]

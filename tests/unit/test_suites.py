@@ -18,6 +18,12 @@ def test_every_file_belongs_to_one_suite():
     assert named == Counter(files)
 
 
+def test_a_suite_depends_on_its_own_tests_and_on_no_other_suites():
+    inputs = suites.inputs_of("api")
+    assert {"tests/e2e/test_api_logs.py", "tests/e2e/api_support.py", "src", "catalogue.yml"} <= set(inputs)
+    assert not {"tests/e2e/test_ticks.py", "tests/browser/test_viewer.py"} & set(inputs)
+
+
 @pytest.mark.parametrize("pattern", [*suites.INPUTS, *(one for patterns in suites.SUITES.values() for one in patterns)])
 def test_what_is_named_is_there(pattern: str):
     assert list(suites.ROOT.glob(pattern))
