@@ -10,6 +10,7 @@ import { BookTable, FILL_COLUMNS, POSITION_COLUMNS, SIGNAL_COLUMNS } from "../tr
 import { Moment } from "../trading/Moment";
 import { decimalText, latencyText, priceText } from "../trading/numbers";
 import { Link } from "../ui/Link";
+import { Loading } from "../ui/Loading";
 import { ProblemPanel } from "../ui/ProblemPanel";
 
 const MOST_RECORDS = 200;
@@ -68,6 +69,7 @@ function Records({ logs }: { logs: OrderStory["logs"] }) {
     <section aria-labelledby="order-records">
       <h2 id="order-records">Records</h2>
       {error && <ProblemPanel problem={asProblem(error)} onRetry={() => void refetch()} />}
+      {!data && !error && <Loading />}
       {data && rows.length === 0 && <p className="muted">The log store has no record of this order, or no more.</p>}
       {rows.length > 0 && (
         <ol className="order-records">
@@ -100,6 +102,7 @@ export function OrderPage({ runId, orderId }: { runId: string; orderId: string }
       </p>
       <h1 className="mono">{orderId}</h1>
       {error && <ProblemPanel problem={asProblem(error)} onRetry={() => void refetch()} />}
+      {!data && !error && <Loading />}
       {data && (
         <>
           <Facts order={data.order} />
