@@ -58,7 +58,7 @@ class Site:
         return self._process is not None
 
     def control(self, **changes: object) -> None:
-        """Set the fake's `rate`, `mode`, `tail`, `skip`, or add a `burst` of records."""
+        """Set the fake's `rate`, `mode`, `tail`, `skip`, `database`, `docker`; add a `burst` of records; begin a new `desk`."""
         request = urllib.request.Request(f"{self.url}/__control", json.dumps(changes).encode(), method="POST")
         urllib.request.urlopen(request, timeout=10).read()
 
