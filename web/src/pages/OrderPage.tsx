@@ -14,6 +14,13 @@ import { Loading } from "../ui/Loading";
 import { ProblemPanel } from "../ui/ProblemPanel";
 
 const MOST_RECORDS = 200;
+/** For so long after its last change, more may come: a later state, and records that are still on their way. */
+const SETTLED_MS = 60_000;
+const REFRESH_MS = 3_000;
+
+function refresh(updated: string | undefined): number | false {
+  return updated && Date.now() - Date.parse(updated) < SETTLED_MS ? REFRESH_MS : false;
+}
 
 function Fact({ name, children }: { name: string; children: ReactNode }) {
   return (
@@ -61,6 +68,7 @@ function Records({ logs }: { logs: OrderStory["logs"] }) {
   const { data, error, refetch } = useQuery({
     queryKey: ["order-records", logs],
     queryFn: ({ signal }) => queryLogs({ ...logs, limit: MOST_RECORDS }, signal),
+    refetchInterval: () => refresh(logs.end),
   });
   const link = new URLSearchParams({ q: logs.q, start: logs.start, end: logs.end, strategy_id: logs.strategy_id });
   // The log store answers newest first; a story begins at its beginning.
@@ -94,6 +102,7 @@ export function OrderPage({ runId, orderId }: { runId: string; orderId: string }
   const { data, error, refetch } = useQuery({
     queryKey: ["order", runId, orderId],
     queryFn: ({ signal }) => findOrder(runId, orderId, signal),
+    refetchInterval: (query) => refresh(query.state.data?.order.updated),
   });
   return (
     <main className="page page-padded">
