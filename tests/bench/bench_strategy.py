@@ -2,7 +2,8 @@
 
     python -m tests.bench.bench_strategy [--rounds 4] [--bars-per-second 500] [--days 0]
 
-Needs Docker and the images of victorialogs and postgresql. Each run is a process of its own that replays the same bars with the
+Needs Docker and the images of victorialogs and postgresql, or with `--logs URL --database URL --password FILE` ones that run
+already, whose schema is brought up to date. Each run is a process of its own that replays the same bars with the
 default strategies and notes what the latency-instrumented ones measure. States take turns, in another order each round:
 
 | state | records | rows | metrics | log files |
@@ -40,7 +41,7 @@ from typing import Any
 
 from tests.e2e.api_support import markdown, running_store
 from tests.log_sink import BlackHole
-from tests.postgres import NAME, running_postgres
+from tests.postgres import NAME, Postgres, running_postgres
 
 OFF, AGAIN, ON, REFUSED, HOLE = "off", "off again", "on", "refused", "black hole"
 STATES = (OFF, ON, REFUSED, HOLE, AGAIN)
@@ -288,14 +289,24 @@ def verdicts(rounds: list[dict[str, Run]]) -> bool:
 
 
 @contextmanager
-def places() -> Iterator[Places]:
-    """A log store and a database that are there, and ones that are not."""
+def alive(options: argparse.Namespace) -> Iterator[tuple[str, Postgres]]:
+    """A log store and a database that answer: containers of their own, unless some were named."""
+    if options.logs:
+        yield options.logs, Postgres(options.database, Path(options.password), None)
+    else:
+        folder = Path(tempfile.mkdtemp(prefix="bench-strategy-"))
+        with running_store() as store, running_postgres(folder) as postgres:
+            yield store.url, postgres
+
+
+@contextmanager
+def places(options: argparse.Namespace) -> Iterator[Places]:
+    """Where records and rows go in each state."""
     refused = f"127.0.0.1:{REFUSED_PORT}"
-    folder = Path(tempfile.mkdtemp(prefix="bench-strategy-"))
-    with running_store() as store, running_postgres(folder) as postgres, BlackHole() as records, BlackHole() as rows:
+    with alive(options) as (logs, postgres), BlackHole() as records, BlackHole() as rows:
         postgres.migrate()
         yield Places(
-            {ON: store.url, REFUSED: f"http://{refused}", HOLE: records.url},
+            {ON: logs, REFUSED: f"http://{refused}", HOLE: records.url},
             {
                 ON: postgres.url,
                 REFUSED: f"postgresql://{NAME}@{refused}/{NAME}",
@@ -308,7 +319,7 @@ def places() -> Iterator[Places]:
 def measure(options: argparse.Namespace) -> int:
     rounds: list[dict[str, Run]] = []
     found: list[str] = []
-    with places() as everywhere:
+    with places(options) as everywhere:
         for number in range(options.rounds):
             turn = number % len(STATES)
             one = {state: run(state, everywhere, options) for state in (*STATES[turn:], *STATES[:turn])}
@@ -332,11 +343,16 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--bars-per-second", type=float, default=500.0, help="0 is as fast as it can")
     parser.add_argument("--days", type=int, default=0, help=f"of history, more than {WARM_UP_DAYS}; 0 is all")
-    for name in ("state", "folder", "logs", "database", "password"):
+    parser.add_argument("--logs", metavar="URL", help="a VictoriaLogs that runs, in place of a container")
+    parser.add_argument("--database", metavar="URL", help="postgresql://user@host:port/name, with --logs")
+    parser.add_argument("--password", metavar="FILE", help="with its password")
+    for name in ("state", "folder"):
         parser.add_argument(f"--{name}", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.days and options.days <= WARM_UP_DAYS:
         parser.error(f"--days must be more than {WARM_UP_DAYS}, which warm up")
+    if len({bool(options.logs), bool(options.database), bool(options.password)}) > 1:
+        parser.error("--logs, --database and --password go together")
     if options.state:
         child(options)
         return 0
