@@ -320,7 +320,7 @@ def test_a_cap_changed_in_the_ui_denies_the_next_order_within_a_second(page, sta
     card = budget_card(page, stack)
     eventually(lambda: orders(page, stack, status="FILLED"), ENGINE_MS / 1000)
     change_cap(card, "1", "stop it")
-    expect(card.get_by_role("status")).to_have_text("Changed.")
+    expect(card.get_by_role("status")).to_have_text("Changed.", timeout=VISIBLE_MS)
     eventually(lambda: orders(page, stack, status="DENIED"), VISIBLE_MS / 1000)
     page.wait_for_timeout(2_000)
     (budget,) = page.request.get(f"{stack.url}/api/budgets").json()["budgets"]
@@ -332,13 +332,13 @@ def test_a_cap_changed_in_the_ui_denies_the_next_order_within_a_second(page, sta
     assert 0 < seconds <= DENIED_WITHIN_SECONDS
     assert {order["status"] for order in bought[first:]} == {"DENIED"}
     assert "cap 1.00 (version 2)" in bought[first]["reason"]
-    expect(card).to_contain_text("Cap 1.00 dollars version 2")
+    expect(card).to_contain_text("Cap 1.00 dollars version 2", timeout=VISIBLE_MS)
     expect(card).to_contain_text(re.compile(r"Orders denied since the engine started: [1-9]"))
 
     page.goto(f"{stack.url}/trading/orders/{bought[first]['run_id']}/{bought[first]['client_order_id']}")
     expect(page.locator(".facts .text-ERROR")).to_contain_text("BUDGET_EXCEEDED")
     expect(page.get_by_text("It was not filled.")).to_be_visible()
-    expect(page.locator(".order-records")).to_contain_text("order denied")
+    expect(page.locator(".order-records")).to_contain_text("order denied", timeout=VISIBLE_MS)
     page.goto(f"{stack.url}/audit")
     row = page.locator("tbody tr", has_text="budgets.change").first
     expect(row).to_contain_text("stop it")
@@ -356,11 +356,12 @@ def test_two_operators_at_one_budget(browser, page, stack):
     berta.get_by_label("User name").fill("berta")
     berta.get_by_label("Password").fill(password)
     berta.keyboard.press("Enter")
+    berta.get_by_role("button", name="Account of berta").wait_for()
     mine, theirs = budget_card(page, stack), budget_card(berta, stack)
     mine.get_by_role("button", name="Change").click()
     form = mine.get_by_role("form")
     change_cap(theirs, "0.50", "not even that")
-    expect(form).to_contain_text("berta has changed it meanwhile to 0.50 (less).")
+    expect(form).to_contain_text("berta has changed it meanwhile to 0.50 (less).", timeout=VISIBLE_MS)
     form.get_by_label("Cap in dollars").fill("0.75")
     form.get_by_label("Reason").fill("a little less")
     form.get_by_role("button", name="Change").click()
@@ -370,8 +371,8 @@ def test_two_operators_at_one_budget(browser, page, stack):
     change_cap(mine, "90000", "it may trade again")
     expect(mine.get_by_role("status")).to_have_text("It is a raise: it waits for another operator.")
     raised = berta.get_by_role("group", name=f"Raise of {TRADED}")
-    expect(raised).to_contain_text(f"{stack.user} asks for 90,000.00 dollars: it may trade again")
+    expect(raised).to_contain_text(f"{stack.user} asks for 90,000.00 dollars: it may trade again", timeout=VISIBLE_MS)
     raised.get_by_role("button", name="Confirm").click()
-    expect(mine).to_contain_text("Cap 90,000.00 dollars")
-    expect(mine).to_contain_text("In force")
+    expect(mine).to_contain_text("Cap 90,000.00 dollars", timeout=VISIBLE_MS)
+    expect(mine).to_contain_text("In force", timeout=VISIBLE_MS)
     context.close()
