@@ -112,12 +112,13 @@ bench-ticks: test-tools ## rows a second from a log file into QuestDB, and what 
 drill: test-tools ## make an alert happen and see it arrive: ALERT=name, or all of them
 	@$(PYTHON) -m scripts.drill $(ALERT)
 
-bench: test-tools ## cost of log calls, metrics, alerts and the log API as ratios; the trading API over a million rows
+bench: test-tools ## cost of log calls, metrics, alerts and the log API as ratios; strategies with and without all of it; the trading API over a million rows
 	@$(PYTHON) -m tests.bench.bench_logs cost
 	@$(PYTHON) -m tests.bench.bench_metrics
 	@$(PYTHON) -m tests.bench.bench_alerts
 	@$(PYTHON) -m tests.bench.bench_api
 	@$(PYTHON) -m tests.bench.bench_trading
+	@$(PYTHON) -m tests.bench.bench_strategy
 
 docs: venv ## write what is derived: README of each role, the control matrix, the collectors' rules, alerts, the API's description
 	@$(PYTHON) scripts/role_docs.py
