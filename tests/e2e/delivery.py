@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import subprocess
 import time
 import urllib.parse
@@ -181,3 +182,14 @@ def generator(
         yield container
     finally:
         container.remove(force=True)
+
+
+def usage(container: Container) -> tuple[float, int]:
+    """Processor seconds since the start and resident bytes of a container's processes."""
+    pid = container.attrs["State"]["Pid"]
+    cpu, rss = 0.0, 0
+    for task in [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]:
+        fields = Path(f"/proc/{task}/stat").read_text().rpartition(")")[2].split()
+        cpu += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        rss += int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
+    return cpu, rss
