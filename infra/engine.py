@@ -62,7 +62,9 @@ class Engine:
         self._folder.chmod(0o700)
         folders = [str(folder) for folder in (provider, command.parent) if folder]
         os.environ["PATH"] = os.pathsep.join([*folders, os.environ["PATH"]])
-        backend = automation.ProjectBackend(url=f"file://{self._folder}")
+        # Without files of metadata beside the state: the engine makes one empty and then writes it, and a kill between the two
+        # leaves a state that cannot be read.
+        backend = automation.ProjectBackend(url=f"file://{self._folder}?metadata=skip")
         workspace_of_stack = automation.LocalWorkspace(
             work_dir=str(workspace),
             pulumi_home=str(pulumi_home(settings)),
@@ -74,6 +76,7 @@ class Engine:
             },
         )
         self._prune()
+        self._remove_metadata()
         self._stack = _Stack(settings.stack, workspace_of_stack, StackInitMode.CREATE_OR_SELECT)
 
     def _passphrase_file(self) -> Path:
@@ -95,6 +98,11 @@ class Engine:
             files = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_mtime)
             for path in files[:-KEPT_FILES]:
                 path.unlink(missing_ok=True)
+
+    def _remove_metadata(self) -> None:
+        """Files of metadata that a plain `pulumi up` has left. Nothing reads what is in them, but an empty one is an error."""
+        for path in (self._folder / ".pulumi").rglob("*.attrs"):
+            path.unlink(missing_ok=True)
 
     def checkpoint(self) -> Checkpoint:
         """The stack's last known state."""

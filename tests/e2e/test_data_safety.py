@@ -177,3 +177,11 @@ def test_the_next_up_repairs_a_killed_deployment(stack: StackUnderTest, moment: 
     assert stack.run("drift").findings == set()
     assert stack.up().document["changes"] == []
     assert rows.missing() == set()
+
+
+def test_a_kill_between_the_state_and_its_metadata_is_survived(stack: StackUnderTest):
+    """The engine makes this file empty and then writes it."""
+    (state,) = (stack.folder / "state" / ".pulumi" / "stacks").rglob(f"{stack.name}.json")
+    state.with_name(f"{state.name}.attrs").touch()
+    assert stack.up().document["changes"] == []
+    assert not list(state.parent.glob("*.attrs"))
