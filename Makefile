@@ -11,11 +11,11 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 BEGUN := $(shell date +%s)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up down purge status refill drift preview logs certificate images lock test test-tools check unit contract molecule molecule-quick stack vm vm-where-quick vm-lynis delivery bench pythons docs clean-room web-build web-check web-test web-types drill
+.PHONY: help venv up down purge status refill drift preview logs certificate images lock test test-tools check unit contract molecule molecule-quick stack vm vm-where-quick vm-lynis delivery ticks bench bench-ticks pythons docs clean-room web-build web-check web-test web-types drill
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "  STACK=demo|dev|base|prod|full chooses the stack, SUPPLY=auto|upstream|packages where components come from"
+	@echo "  STACK=demo|dev|ticks|base|prod|full chooses the stack, SUPPLY=auto|upstream|packages where components come from"
 
 venv:
 	@scripts/bootstrap.sh
@@ -101,6 +101,12 @@ vm-lynis: test-tools ## Lynis on a hardened virtual machine: version, index, and
 
 delivery: test-tools ## what the container way loses and repeats, by event, at full length: about 40 minutes
 	@CROWSNEST_DELIVERY=full $(PYTHON) -m pytest -v tests/e2e/test_delivery.py
+
+ticks: test-tools ## rows of QuestDB against lines of the log file, by event, at full length, and the source's way: about 40 minutes
+	@CROWSNEST_TICKS=full $(PYTHON) -m pytest -v tests/e2e/test_ticks.py
+
+bench-ticks: test-tools ## rows a second from a log file into QuestDB, and what each part takes
+	@$(PYTHON) -m tests.bench.bench_ticks
 
 drill: test-tools ## make an alert happen and see it arrive: ALERT=name, or all of them
 	@$(PYTHON) -m scripts.drill $(ALERT)

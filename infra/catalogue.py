@@ -268,8 +268,8 @@ class Catalogue(Model):
     def _names_lead_somewhere(self) -> Self:
         for component in self.components.values():
             for writer, _ in (folder.split("/") for folder in component.reads.values()):
-                if writer not in self.components:
-                    raise ValueError(f"{component.name}: reads: there is no component {writer!r}")
+                if writer not in self.components or self.components[writer].data is None:
+                    raise ValueError(f"{component.name}: reads: there is no component {writer!r} with data")
             if component.image_of is not None:
                 lender = self.components.get(component.image_of)
                 if lender is None or lender.image_of is not None:

@@ -18,6 +18,7 @@ from infra.pipelines.gateway import GatewayPipeline
 from infra.pipelines.log_metrics import LogMetricsPipeline
 from infra.pipelines.logs import LogsPipeline
 from infra.pipelines.metrics import MetricsPipeline
+from infra.pipelines.ticks import TicksPipeline
 from infra.pipelines.trading import TradingPipeline
 from infra.pipelines.viewer import ViewerPipeline
 from infra.settings import CONFIG_KEY, PROJECT, Settings
@@ -31,6 +32,7 @@ PIPELINES = {
     "metrics": MetricsPipeline,
     "gateway": GatewayPipeline,
     "log_metrics": LogMetricsPipeline,
+    "ticks": TicksPipeline,
 }
 
 

@@ -26,11 +26,17 @@ API_ROLE = f"{PROJECT}_api"
 API_SCHEMA = "trading"
 # The API's pool, and what migrates beside it.
 API_CONNECTIONS = 12
+# As whom dashboards log in at the store of ticks, who may only read.
+TICKS_READER = f"{PROJECT}_reader"
+# In the folder that Telegraf reads.
+TICKS_LOG_FILE = "trader.logs"
 CONFIG_KEY = f"{PROJECT}:stack"
 LOOPBACK = "127.0.0.1"
 REFILL_FOLDER = "refill"  # in a collector's data folder: lines that it reads beside Docker's (infra/refill.py)
 # What an address of https means that names no port.
 HTTPS_PORT = 443
+# Below the data path of who writes log files for another to read; the catalogue says who (`reads`).
+LOGS_FOLDER = "logs"
 
 Supply = Literal["auto", "upstream", "packages"]
 
@@ -301,6 +307,30 @@ class Metrics(Model):
         return [*always, "redis-exporter", "postgres-exporter", *([] if self.containers == "none" else [self.containers])]
 
 
+class Ticker(Model):
+    """What the price process logs, how often, and how much of its log it keeps for who reads it."""
+
+    prices: Literal["bars", "walk"] = "bars"
+    interval_seconds: Annotated[float, Field(ge=0, le=10)] = 0.5
+    segment_mb: Annotated[float, Field(ge=0.01)] = 16
+    segments: Annotated[int, Field(ge=2)] = 8
+
+
+class Ticks(Model):
+    """Pipeline ``ticks``: a structured log file, Telegraf, QuestDB."""
+
+    # durable: nothing is lost or doubled. source: the source's own TCP writer, for comparison. See docs/ticks.md.
+    profile: Literal["durable", "source"] = "durable"
+    # By size, whole days go; today's never does. The cap leaves most of a small VM's disk to everything else.
+    retention: Retention = Retention(time="30d", size="10GiB")
+    ticker: Ticker = Ticker()
+
+    @property
+    def components(self) -> list[str]:
+        """What runs."""
+        return ["questdb", "telegraf", "ticker", *(["ticks-relay"] if self.profile == "durable" else [])]
+
+
 class Pipelines(Model):
     """A pipeline runs when its key is present, with its defaults where the value is empty."""
 
@@ -310,6 +340,7 @@ class Pipelines(Model):
     metrics: Metrics | None = None
     gateway: Gateway | None = None
     log_metrics: LogMetrics | None = None
+    ticks: Ticks | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -327,7 +358,7 @@ class Pipelines(Model):
         return self
 
     @property
-    def enabled(self) -> dict[str, Logs | Trading | Viewer | Metrics | LogMetrics | Gateway]:
+    def enabled(self) -> dict[str, Logs | Trading | Viewer | Metrics | LogMetrics | Gateway | Ticks]:
         """The pipelines that run, by name."""
         return {name: value for name, value in self if value is not None}
 
@@ -510,6 +541,7 @@ class Settings(Model):
             "gateway": gateway.described(self),
             "log_metrics": self._log_metrics(),
             "shared_folders": self._shared_folders(),
+            "ticks": self._ticks(),
             "monitor": MONITOR,
             "database_roles": self.database_roles if "postgresql" in [one.name for one in self.components] else [],
             "restartable": [self.container_name(component) for component in self.restartable],
@@ -539,6 +571,24 @@ class Settings(Model):
         return ContainersBrought(
             brought=logs.containers if logs else [], left_out=[self.container_name(component) for component in silent]
         )
+
+    def _ticks(self) -> dict[str, object] | None:
+        """What the configuration of Telegraf and QuestDB is made from."""
+        ticks = self.pipelines.ticks
+        if ticks is None:
+            return None
+        questdb, relay = catalogue()["questdb"], catalogue()["ticks-relay"]
+        (folder,) = catalogue()["telegraf"].reads
+        log_file = f"{folder}/{TICKS_LOG_FILE}"
+        durable = ticks.profile == "durable"
+        return {
+            "profile": ticks.profile,
+            "user": PROJECT,
+            "readonly_user": TICKS_READER,
+            # The file of the source is a link to the newest segment; the segments' names never come twice.
+            "files": [f"{log_file}.*Z" if durable else log_file],
+            "url": relay.url() if durable else f"tcp://{questdb.name}:{questdb.ports['line'].container}",
+        }
 
     def _metrics(self) -> dict[str, object] | None:
         """What the configuration of Prometheus and Alertmanager is made from."""

@@ -8,6 +8,7 @@ python3 -m venv "$tools"
 "$tools/bin/pip" install --quiet uv
 compile() { "$tools/bin/uv" pip compile --quiet --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 "$@"; }
 compile requirements.in --output-file requirements.txt
-compile supply/images/trader/requirements.in --python-platform x86_64-manylinux_2_28 --output-file supply/images/trader/requirements.txt
-compile supply/images/api/requirements.in --python-platform x86_64-manylinux_2_28 --output-file supply/images/api/requirements.txt
+for image in trader api ticker ticks-relay; do
+    compile "supply/images/$image/requirements.in" --python-platform x86_64-manylinux_2_28 --output-file "supply/images/$image/requirements.txt"
+done
 .venv/bin/python -m supply lock

@@ -12,7 +12,7 @@ import docker.errors
 
 from infra.catalogue import Component
 from supply import cache as caches
-from supply import debian, go, keys, registry, rootfs, web, wheels
+from supply import debian, go, keys, maven, registry, rootfs, web, wheels
 from supply.architecture import architecture
 from supply.cache import KEPT_KEYS, Cache
 from supply.errors import Say, SupplyError
@@ -35,7 +35,7 @@ def build(component: Component, recipe: Recipe, reference: str, client: docker.D
     key = reference.rpartition("-")[2]
     epoch = _epoch(recipe)
     cache.require_space(name, recipe.cost.disk_mb)
-    program = go.build(name, recipe.go, version, folder, cache, say, recipe.cost.disk_mb) if recipe.go else None
+    program = _program(name, recipe, version, folder, cache, say)
     base = _base(name, recipe, folder, cache, say)
     pages = web.build(name, recipe.web, client, cache, say) if recipe.web else None
     tar = cache.folder("tmp") / f"{name}-{key}.tar"
@@ -50,6 +50,15 @@ def build(component: Component, recipe: Recipe, reference: str, client: docker.D
     _import(tar, reference, _changes(component, recipe, version, key), client)
     caches.remove(tar)
     _prune_images(reference, client)
+
+
+def _program(name: str, recipe: Recipe, version: str, folder: Path, cache: Cache, say: Say) -> Path | None:
+    """A folder with what Go compiled or Maven brought, as it stands in the image; None for what comes otherwise."""
+    if recipe.go:
+        return go.build(name, recipe.go, version, folder, cache, say, recipe.cost.disk_mb)
+    if recipe.java:
+        return maven.fetch(name, recipe.java, version, cache, say)
+    return None
 
 
 def _base(name: str, recipe: Recipe, folder: Path, cache: Cache, say: Say) -> Path:

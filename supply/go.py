@@ -37,7 +37,7 @@ def build(name: str, program: GoProgram, version: str, folder: Path, cache: Cach
     with cache.writing(built) as scratch:
         modules = scratch.with_suffix(".modules")
         shutil.copytree(folder, modules)
-        flags = " ".join(["-s", "-w", *program.ldflags]).format(version=version)
+        flags = " ".join(["-s", "-w", *program.ldflags]).format(version=version, number=version.removeprefix("v"))
         command: list[str | Path] = [go, "build", "-o", scratch / program.binary.lstrip("/"), "-ldflags", flags]
         command += ["-tags", ",".join(program.tags), program.import_path]
         commands.run(

@@ -10,13 +10,13 @@ from pathlib import Path
 from infra.catalogue import PROJECT_ROOT, Component, catalogue
 from supply.architecture import architecture
 from supply.errors import SupplyError
-from supply.recipe import GoProgram, Recipe, WebPages, image_folder
+from supply.recipe import GoProgram, JavaProgram, Recipe, WebPages, image_folder
 
 LENGTH = 12
 SOURCES = PROJECT_ROOT / "src"
 WEB = PROJECT_ROOT / "web"
 # What these modules do ends up in the image, so their text is an input like any recipe.
-IMAGE_BUILDERS = ("build.py", "rootfs.py")
+IMAGE_BUILDERS = ("build.py", "maven.py", "rootfs.py")
 BASE_BUILDERS = ("debian.py", "wheels.py")
 WEB_BUILDERS = ("web.py",)
 
@@ -50,6 +50,11 @@ def go_key(program: GoProgram, version: str, folder: Path) -> str:
     """Key of a Go binary: its module files, flags, version and toolchain."""
     facts = [program.model_dump(), version, catalogue().tools.go, architecture()]
     return _digest(facts, {name: folder / name for name in ("go.mod", "go.sum")})
+
+
+def maven_key(program: JavaProgram, version: str) -> str:
+    """Key of the jars: their coordinates and sums, and what is unpacked for this machine."""
+    return _digest([program.model_dump(), version, architecture()], {})
 
 
 def source_files(recipe: Recipe) -> dict[str, Path]:

@@ -8,7 +8,7 @@ import docker
 
 from infra.catalogue import Component, catalogue
 from infra.settings import Supply
-from supply import debian, go, images, recipe, registry, tools
+from supply import debian, go, images, maven, recipe, registry, tools
 from supply.errors import SupplyError
 
 
@@ -21,7 +21,11 @@ def missing(components: Iterable[Component], supply: Supply, client: docker.Dock
     sources = {source.name: source for source in map(catalogue().image_source, components)}
     building = [component for component in sources.values() if _will_be_built(component, supply, client)]
     packages = set(debian.missing_packages()) if building else set()
-    compiles = any(recipe.read_image(component.name).go for component in building)
+    # What has only an official image has no recipe; that it cannot be built is said where it is to be.
+    recipes = [recipe.read_image(component.name) for component in building if component.packages]
+    compiles = any(one.go for one in recipes)
+    if any(one.java for one in recipes) and not maven.installed():
+        packages.add("maven")
     if supply != "upstream" and tools.present_engine(supply) is None:
         compiles = True
     if compiles and go.installed() is None:

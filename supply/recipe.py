@@ -1,6 +1,7 @@
 """Typed view of a recipe: how the packages supply builds one image or tool.
 
-A recipe is a folder: ``recipe.yml``, ``rootfs/`` with files copied as they are, and go.mod with go.sum for Go programs.
+A recipe is a folder: ``recipe.yml``, ``rootfs/`` with files copied as they are, go.mod with go.sum for Go programs, and
+requirements.txt for Python programs.
 User, ports, folders and stop signal are not in it: they are the catalogue's.
 """
 
@@ -21,7 +22,7 @@ TOOLS = PROJECT_ROOT / "supply" / "tools"
 
 
 class GoProgram(Model):
-    """A command of a Go module. ``{version}`` in ``ldflags`` stands for the version that is built."""
+    """A command of a Go module. In ``ldflags``, ``{version}`` is the version that is built, ``{number}`` that without its v."""
 
     module: str
     package: str = ""
@@ -55,6 +56,26 @@ class WebPages(Model):
     target: AbsolutePath
 
 
+class MavenArtifact(Model):
+    """A jar of a Maven repository and the sum that is accepted. ``{version}`` in ``coordinates`` is the catalogue's version."""
+
+    coordinates: Annotated[str, Field(pattern=r"^[\w.-]+:[\w.-]+:([\w.-]+|\{version\})$")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class JavaProgram(Model):
+    """Jars in one folder of the image, and what is unpacked from the first of them.
+
+    A native library has to be unpacked: Java would do it at run time, into a folder from which nothing may be run.
+    ``{machine}`` in a pattern stands for this machine as the jar calls it.
+    """
+
+    folder: AbsolutePath
+    jars: Annotated[list[MavenArtifact], Field(min_length=1)]
+    # Folder of the image, by a shell pattern of paths in the first jar.
+    unpacked: dict[str, AbsolutePath] = {}
+
+
 class Cost(Model):
     """What a first build takes on two cores, for messages and for the disk check."""
 
@@ -76,7 +97,7 @@ class Recipe(Model):
         pydantic.ValidationError: on unknown keys, or when ``kind`` and its section do not agree.
     """
 
-    kind: Literal["go", "debian", "python"]
+    kind: Literal["go", "debian", "python", "java"]
     suite: str
     # Packages come as they are on the build day; a new date here is a new content key, hence a rebuild with today's fixes.
     refreshed: dt.date
@@ -89,11 +110,13 @@ class Recipe(Model):
     go: GoProgram | None = None
     python: PythonProgram | None = None
     web: WebPages | None = None
+    java: JavaProgram | None = None
     cost: Cost
 
     @model_validator(mode="after")
     def _section_of_kind(self) -> Self:
-        if (self.go is not None) != (self.kind == "go") or (self.python is not None) != (self.kind == "python"):
+        sections = {"go": self.go, "python": self.python, "java": self.java}
+        if {kind for kind, section in sections.items() if section} != {self.kind} - {"debian"}:
             raise ValueError(f"kind {self.kind} needs its own section and no other")
         return self
 

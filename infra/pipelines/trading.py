@@ -7,10 +7,7 @@ import pulumi
 from infra.catalogue import Component, catalogue
 from infra.host import Host
 from infra.service import SECRETS_FOLDER, Service
-from infra.settings import PROJECT, TRADER_ROLE, Trading
-
-# Below the trader's data path: what it writes for whoever tails it (docs/engine-logs.md).
-LOGS_FOLDER = "logs"
+from infra.settings import LOGS_FOLDER, PROJECT, TRADER_ROLE, Trading
 
 
 class TradingPipeline(pulumi.ComponentResource):

@@ -1,4 +1,4 @@
-"""`python -m crowsnest.capacity`: what a rate of log records takes of disk, memory and CPU; says when inputs contradict.
+"""`python -m crowsnest.capacity`: what a rate of log records or ticks takes; says when inputs contradict each other.
 
 >>> demand = demand_of(Load(records_per_second=10, bytes_per_record=250, retention_days=14))
 >>> round(demand.raw_bytes_per_day / 1e6), round(demand.disk_bytes_least / 1e6), round(demand.disk_bytes_most / 1e6)
@@ -64,11 +64,19 @@ COEFFICIENTS: Final[Mapping[str, Coefficient]] = MappingProxyType(
         "alloy_cores_per_mib_second": Coefficient(
             2.4, "cores/(MiB/s)", "at 500 records/s of 360 B; its documentation says 1", measured_here=True
         ),
+        "tick_row_bytes": Coefficient(None, "bytes", "a row of price_log on the disk"),
+        "questdb_base_mib": Coefficient(None, "MiB", "resident, at 2 rows/s"),
+        "questdb_cores_per_1000_rows": Coefficient(None, "cores/(1,000 rows/s)", "through the whole way"),
+        "telegraf_base_mib": Coefficient(None, "MiB", "resident, at 2 rows/s"),
+        "telegraf_cores_per_1000_rows": Coefficient(None, "cores/(1,000 rows/s)", "through the whole way"),
+        "ticks_relay_base_mib": Coefficient(None, "MiB", "resident, at 2 rows/s"),
+        "ticks_relay_cores_per_1000_rows": Coefficient(None, "cores/(1,000 rows/s)", "through the whole way"),
     }
 )
 """Every figure that the calculation rests on; the one place where they stand."""
 
 COMPONENTS: Final = ("store", "vector", "alloy")
+TICK_COMPONENTS: Final = ("questdb", "telegraf", "ticks_relay")
 
 
 class CapacityError(ValueError):
@@ -156,6 +164,49 @@ def demand_of(load: Load, coefficients: Mapping[str, Coefficient] = COEFFICIENTS
     )
 
 
+@dataclass(frozen=True, slots=True)
+class TickDemand:
+    """What a rate of ticks takes. None where a coefficient is not measured yet.
+
+    Attributes:
+        disk_bytes: of QuestDB, with the day that is being left.
+        memory_mib: by component, at rest.
+        cpu_cores: by component.
+    """
+
+    disk_bytes: float | None
+    memory_mib: Mapping[str, float | None]
+    cpu_cores: Mapping[str, float | None]
+
+
+def tick_demand_of(
+    rows_per_second: float, retention_days: float, coefficients: Mapping[str, Coefficient] = COEFFICIENTS
+) -> TickDemand:
+    """What ticks take of a machine.
+
+    Args:
+        rows_per_second: mean rate of all events together.
+        retention_days: for how long rows are kept.
+        coefficients: the figures that the calculation rests on.
+
+    Raises:
+        CapacityError: a value is not a number above zero.
+    """
+    for name, value in (("rows_per_second", rows_per_second), ("retention_days", retention_days)):
+        if not (math.isfinite(value) and value > 0):
+            raise CapacityError(f"{name} must be a number above zero, got {value:g}")
+
+    def times(name: str, factor: float) -> float | None:
+        value = coefficients[name].value
+        return None if value is None else value * factor
+
+    return TickDemand(
+        disk_bytes=times("tick_row_bytes", rows_per_second * _SECONDS_PER_DAY * (retention_days + 1)),
+        memory_mib={name: coefficients[f"{name}_base_mib"].value for name in TICK_COMPONENTS},
+        cpu_cores={name: times(f"{name}_cores_per_1000_rows", rows_per_second / 1000) for name in TICK_COMPONENTS},
+    )
+
+
 def contradictions(load: Load, *, bytes_per_day: float | None = None, disk_bytes: float | None = None) -> list[str]:
     """What in the inputs cannot be true together, a sentence each.
 
@@ -220,6 +271,24 @@ def report(load: Load, found: Sequence[str]) -> str:
     return "\n".join([*lines, *(f"CONTRADICTION: {sentence}" for sentence in found)])
 
 
+def tick_report(rows_per_second: float, retention_days: float) -> str:
+    """The demand of ticks as text.
+
+    Raises:
+        CapacityError: as `tick_demand_of` does.
+    """
+    demand = tick_demand_of(rows_per_second, retention_days)
+    disk = "not measured yet" if demand.disk_bytes is None else _size(demand.disk_bytes)
+    lines = [f"{rows_per_second:g} ticks/s, kept {retention_days:g} days", f"  disk        {disk} of QuestDB"]
+    for name in TICK_COMPONENTS:
+        memory, cores = demand.memory_mib[name], demand.cpu_cores[name]
+        lines.append(
+            f"  {name:<11} memory {'not measured yet' if memory is None else f'{memory:.0f} MiB'}, "
+            f"CPU {'not measured yet' if cores is None else f'{cores:.3g} cores'}"
+        )
+    return "\n".join(lines)
+
+
 def coefficients_table() -> str:
     """All coefficients as a Markdown table."""
     rows = [
@@ -241,6 +310,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(coefficients_table())
         return 0
     try:
+        if options.ticks_per_second is not None:
+            days = options.retention / _SECONDS_PER_DAY
+            demand = tick_demand_of(options.ticks_per_second, days)
+            print(json.dumps({"demand": asdict(demand)}) if options.json else tick_report(options.ticks_per_second, days))
+            return 0
         load = _load(options)
         bytes_per_day = None if options.megabytes_per_day is None else options.megabytes_per_day * 1e6
         disk_bytes = None if options.disk_gb is None else options.disk_gb * 1e9
@@ -269,6 +343,7 @@ def _load(options: argparse.Namespace) -> Load:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m crowsnest.capacity", description="What a rate of log records takes.")
     parser.add_argument("--records-per-second", type=float, metavar="N", help="mean rate of all sources together")
+    parser.add_argument("--ticks-per-second", type=float, metavar="N", help="instead: rows of the pipeline ticks")
     parser.add_argument("--bytes-per-record", type=float, metavar="N", help="mean size of a record as JSON")
     parser.add_argument("--megabytes-per-day", type=float, metavar="N", help="volume of a day, to check against the two above")
     parser.add_argument("--retention", type=duration_seconds, default="14d", metavar="D", help="such as 14d (default)")

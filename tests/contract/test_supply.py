@@ -5,6 +5,7 @@ The official way is tested with Debian's `docker-registry`, a real registry on l
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import os
@@ -44,6 +45,33 @@ user default off
 user probe on >probe ~* -@all +ping
 user app on >secret ~* &* +@all
 """
+QUESTDB = ["-Xmx128m", "-m", "io.questdb/io.questdb.ServerMain", "-d", str(catalogue()["questdb"].data)]
+TELEGRAF_CONFIGURATION = f"""\
+[[inputs.internal]]
+[[inputs.tail]]
+files = ["/var/log/none"]
+data_format = "json"
+[[processors.converter]]
+[[outputs.influxdb_v2]]
+urls = ["http://127.0.0.1:1"]
+bucket = "none"
+namepass = ["none"]
+[[outputs.socket_writer]]
+address = "udp://127.0.0.1:1"
+data_format = "influx"
+namepass = ["none"]
+[[outputs.prometheus_client]]
+listen = ":{catalogue()["telegraf"].ports["metrics"].container}"
+"""
+RELAY = {
+    "CROWSNEST_TICKS_QUESTDB_URL": "http://127.0.0.1:1",
+    "CROWSNEST_TICKS_QUESTDB_USER": "crowsnest",
+    "CROWSNEST_TICKS_QUESTDB_PASSWORD_FILE": "/run/secrets/password",
+    "CROWSNEST_TICKS_HOST": "0.0.0.0",
+    "CROWSNEST_TICKS_PORT": str(catalogue()["ticks-relay"].ports["http"].container),
+    "CROWSNEST_TICKS_RETENTION": "1d",
+    "CROWSNEST_TICKS_RETENTION_SIZE": "1GiB",
+}
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +244,16 @@ def started(runner: Runner, component: Component) -> Container:
         case "caddy":
             files = {f"{component.config}/Caddyfile": runner.readable(component, "Caddyfile", caddyfile(stack()))}
             return runner.start(component, GATEWAY_COMMAND, files=files, entrypoint=["caddy"])
+        case "questdb":
+            return runner.start(component, QUESTDB, environment={"QDB_HTTP_USER": "crowsnest", "QDB_HTTP_PASSWORD": PASSWORD})
+        case "telegraf":
+            files = {f"{component.config}/telegraf.conf": runner.readable(component, "telegraf.conf", TELEGRAF_CONFIGURATION)}
+            return runner.start(component, ["--config", f"{component.config}/telegraf.conf"], files=files)
+        case "ticker":
+            return runner.start(component, [], environment={"LOG_FILE_NAME": f"{component.data}/trader.logs"})
+        case "ticks-relay":
+            files = {"/run/secrets/password": runner.readable(component, "relay_password", PASSWORD)}
+            return runner.start(component, [], files=files, environment=RELAY)
         case _:
             return runner.start(component, [])
 
@@ -238,6 +276,43 @@ def test_trader(runner: Runner) -> None:
     component = catalogue()["trader"]
     container = runner.start(component, [])
     runner.healthy(container, component)
+    assert runner.stop(container, component) == 0
+
+
+def test_questdb_keeps_acknowledged_rows_through_a_kill(runner: Runner) -> None:
+    """With its native libraries from beside the jars: the container's own folders run nothing."""
+    component = catalogue()["questdb"]
+    container = started(runner, component)
+    runner.healthy(container, component)
+
+    def ask(path: str, body: bytes | None = None) -> str:
+        address = container.attrs["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
+        token = base64.b64encode(f"crowsnest:{PASSWORD}".encode()).decode()
+        url = f"http://{address}:{component.ports['http'].container}{path}"
+        request = urllib.request.Request(url, body, headers={"Authorization": f"Basic {token}"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return str(answer.read().decode())
+
+    ask("/write", b"row x=1 1763700000000000000\n")
+    container.kill("SIGKILL")
+    container.wait()
+    container.start()
+    runner.healthy(container, component)
+    deadline = time.monotonic() + 20
+    while '"count":1' not in (found := ask("/exec?query=select+*+from+row")) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert '"count":1' in found
+    assert component.packages
+    assert component.packages.version in ask("/exec?query=select+build()")
+    assert runner.stop(container, component) in (0, 143)
+
+
+def test_telegraf_has_the_plugins_that_are_used(runner: Runner) -> None:
+    component = catalogue()["telegraf"]
+    container = started(runner, component)
+    runner.healthy(container, component)
+    assert component.packages
+    assert component.packages.version.removeprefix("v").encode() in container.logs()
     assert runner.stop(container, component) == 0
 
 

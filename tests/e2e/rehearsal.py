@@ -156,7 +156,7 @@ class Rehearsal:
         entry = catalogue()[component]
         assert entry.probe.http
         actual = self.client.api.inspect_container(self.settings.container_name(entry))
-        url = address(actual, entry, entry.probe.http)
+        url = address(actual, entry, entry.probe.http.port)
         assert url, f"{component} does not run"
         return url
 

@@ -20,6 +20,7 @@ from crowsnest.capacity import (
     demand_of,
     main,
     report,
+    tick_demand_of,
 )
 
 LOAD = Load(records_per_second=10, bytes_per_record=250, retention_days=14)
@@ -81,6 +82,39 @@ def test_a_record_smaller_than_its_own_time_is_named() -> None:
 def test_bad_input_is_refused_by_name(values: tuple[float, float, float], named: str) -> None:
     with pytest.raises(CapacityError, match=named):
         Load(*values)
+
+
+def test_ticks_take_disk_and_processor_in_proportion() -> None:
+    names = ("tick_row_bytes", "questdb_cores_per_1000_rows", "questdb_base_mib")
+    known = {**COEFFICIENTS, **{name: Coefficient(50, "a unit", "a test", measured_here=True) for name in names}}
+    demand = tick_demand_of(2000, 30, known)
+
+    assert demand.disk_bytes == 50 * 2000 * 86_400 * 31
+    assert demand.cpu_cores["questdb"] == 100
+    assert demand.memory_mib["questdb"] == 50
+
+
+def test_ticks_that_are_not_measured_are_unknown_and_not_zero() -> None:
+    unknown = {name: Coefficient(None, one.unit, one.source) for name, one in COEFFICIENTS.items()}
+    demand = tick_demand_of(2, 30, unknown)
+
+    assert demand.disk_bytes is None
+    assert set(demand.cpu_cores.values()) == {None}
+
+
+@pytest.mark.parametrize(("rate", "days"), [(0, 30), (-1, 30), (float("nan"), 30), (2, 0)])
+def test_bad_rates_of_ticks_are_refused(rate: float, days: float) -> None:
+    with pytest.raises(CapacityError, match="above zero"):
+        tick_demand_of(rate, days)
+
+
+def test_command_for_ticks(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--ticks-per-second", "100", "--retention", "30d"]) == 0
+    assert "100 ticks/s, kept 30 days" in capsys.readouterr().out
+    assert main(["--ticks-per-second", "0"]) == 2
+    assert "rows_per_second" in capsys.readouterr().err
+    assert main(["--ticks-per-second", "100", "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)["demand"]) == {"disk_bytes", "memory_mib", "cpu_cores"}
 
 
 def test_table_has_every_coefficient_with_unit_and_source() -> None:

@@ -54,7 +54,8 @@ def test_every_entry_is_complete(component):
     assert bool(component.probe_command) != bool(component.probe.http)
     assert component.limits.memory_mb >= 16
     assert component.stop.grace_seconds >= 10
-    assert not component.config or component.config.startswith("/etc/")
+    # QuestDB looks in its data folder only.
+    assert not component.config or component.config.startswith(("/etc/", f"{component.data}/"))
     assert set(component.networks) <= set(catalogue().networks)
     recipe = PROJECT_ROOT / "supply" / "images" / component.name
     assert recipe.is_dir() == bool(component.packages), "a recipe and `packages` go together"
@@ -86,7 +87,8 @@ def test_published_ports_are_unique():
         ({"alloy-trader__image_of": None}, "it comes from nowhere"),
         ({"alloy-trader__image_of": "nobody"}, "image_of: 'nobody' has no image of its own"),
         ({"redis__image_of": "alloy"}, "it runs another component's image"),
-        ({"alloy-trader__reads": {"/var/log/x": "nobody/logs"}}, "reads: there is no component 'nobody'"),
+        ({"alloy-trader__reads": {"/var/log/x": "nobody/logs"}}, "reads: there is no component 'nobody' with data"),
+        ({"telegraf__reads": {"/var/log/x": "ticks-relay/logs"}}, "reads: there is no component 'ticks-relay' with data"),
         ({"alloy-trader__reads": {"/var/log/x": "../etc"}}, "String should match pattern"),
         ({"victorialogs__probe__http": {"port": "admin", "path": "/health"}}, "'admin' is not one of its ports: http"),
         ({"caddy__reload": {"signal": "SIGKILL"}}, "Input should be 'SIGHUP' or 'SIGUSR1'"),

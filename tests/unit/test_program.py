@@ -133,7 +133,8 @@ def test_no_secret_value_can_be_in_a_declaration():
     for inputs in FULL.of_type(CONTAINER).values():
         for variable in inputs.get("envs", []):
             key, _, value = variable.partition("=")
-            assert "PASSWORD" not in key or value.startswith("/run/secrets/")
+            # Of QuestDB, a copy that its role placed for it.
+            assert "PASSWORD" not in key or value.startswith(("/run/secrets/", f"{catalogue()['questdb'].config}/"))
 
 
 def test_retention_reaches_the_store_by_time_and_size():
@@ -146,6 +147,30 @@ def test_retention_of_metrics_reaches_the_store_by_time_and_size():
     command = FULL.of_type(CONTAINER)["crowsnest-full-prometheus"]["command"]
     assert "--storage.tsdb.retention.time=30d" in command
     assert "--storage.tsdb.retention.size=10GB" in command
+
+
+def test_retention_of_ticks_reaches_the_relay_by_time_and_size():
+    variables = FULL.of_type(CONTAINER)["crowsnest-full-ticks-relay"]["envs"]
+    assert "CROWSNEST_TICKS_RETENTION=30d" in variables
+    assert "CROWSNEST_TICKS_RETENTION_SIZE=10GiB" in variables
+
+
+def test_who_reads_the_price_log_sees_the_folder_in_which_it_is_written_and_may_only_read_it():
+    ((folder, _),) = catalogue()["telegraf"].reads.items()
+    (mount,) = [mount for mount in FULL.of_type(CONTAINER)["crowsnest-full-telegraf"]["mounts"] if mount["target"] == folder]
+    ticker = FULL.of_type(CONTAINER)["crowsnest-full-ticker"]
+    (data,) = [mount["target"] for mount in ticker["mounts"] if mount["type"] == "volume"]
+
+    assert (mount["type"], mount["readOnly"]) == ("bind", True)
+    assert mount["source"] == str(stack_settings.read("full").folders.data / "ticker" / "logs")
+    assert f"LOG_FILE_NAME={data}/logs/trader.logs" in ticker["envs"]
+
+
+def test_the_sources_profile_has_no_relay_and_its_own_rotation():
+    inputs = of_tree({"pipelines": {"ticks": {"profile": "source"}}}).of_type(CONTAINER)
+    assert set(inputs) == {"crowsnest-questdb", "crowsnest-telegraf", "crowsnest-ticker"}
+    assert "CROWSNEST_TICKER_ROTATION=rename" in inputs["crowsnest-ticker"]["envs"]
+    assert "CROWSNEST_TICKER_ROTATION=segments" in FULL.of_type(CONTAINER)["crowsnest-full-ticker"]["envs"]
 
 
 def test_who_deletes_series_is_never_on_a_port_of_the_host():

@@ -12,6 +12,7 @@ import yaml
 
 from crowsnest.alerts.thresholds import THRESHOLDS
 from crowsnest.metrics._tables import PLANES, TRADING, TRADING_OURS
+from crowsnest.ticks.metrics import Metrics
 from scripts import rules
 from scripts.rules import Alert, Bound
 from tests import checkers
@@ -133,12 +134,12 @@ def spelled_out(matcher: str) -> str:
 @per_alert
 def test_alert_looks_at_metrics_that_exist(alert):
     declared = {spec.name for table in (TRADING, TRADING_OURS, *PLANES.values()) for spec in table}
+    declared |= {sample.name for metric in Metrics().registry.collect() for sample in metric.samples}
     text = " ".join([alert.expression(), *needed(alert.expression()).values()])
     text = re.sub(r'__name__=~"[^"]*"', lambda found: spelled_out(found[0]), text)
     text = re.sub(r'"[^"]*"', "", text)  # label values
-    used = set(
-        re.findall(r"(?<![\w:])(?:trading|data|orders|strategy|crowsnest|vl|pg|redis|node|prometheus|container)_\w+", text)
-    )
+    prefixes = "trading|data|orders|strategy|crowsnest|vl|pg|redis|node|prometheus|container|ticks"
+    used = set(re.findall(rf"(?<![\w:])(?:{prefixes})_\w+", text))
 
     for name in used:
         stem = re.sub(r"_(bucket|sum|count)$", "", name)

@@ -133,14 +133,21 @@ def test_description_tells_ansible_every_place(monkeypatch):
     assert by_name["blackbox-exporter"]["data_dir"] is None
 
 
-def test_who_reads_the_traders_logs_is_told_where_these_are_and_what_else_goes_to_mimir():
+@pytest.mark.parametrize(("writer", "reader"), [("trader", "alloy-trader"), ("ticker", "telegraf")])
+def test_a_folder_that_another_component_reads_has_that_ones_group(writer, reader):
     facts = stack_settings.read("full").describe()
-    folder = stack_settings.read("full").folders.data / "trader" / "logs"
-    trader, reader = catalogue()["trader"], catalogue()["alloy-trader"]
+    folder = stack_settings.read("full").folders.data / writer / "logs"
 
-    assert facts["shared_folders"] == [{"path": str(folder), "owner": trader.uid, "group": reader.uid}]
+    expected = {"path": str(folder), "owner": catalogue()[writer].uid, "group": catalogue()[reader].uid}
+    assert [shared for shared in facts["shared_folders"] if shared["group"] == expected["group"]] == [expected]
+    assert len(facts["shared_folders"]) == 2
+    assert stack_settings.read("dev").describe()["shared_folders"] == []
+
+
+def test_what_else_goes_to_mimir_is_told_to_who_reads_the_traders_logs():
+    facts = stack_settings.read("full").describe()
+
     assert [target["job"] for target in facts["log_metrics"]["targets"]] == ["containers"]
     alone = parse("x", {"pipelines": {"log_metrics": {"scrape_seconds": 3}}}).describe()
     assert alone["log_metrics"] == {"retention": {"lines": "14d", "metrics": "30d"}, "scrape_seconds": 3, "targets": []}
     assert stack_settings.read("dev").describe()["log_metrics"] is None
-    assert stack_settings.read("dev").describe()["shared_folders"] == []

@@ -20,7 +20,9 @@ def test_every_component_has_a_complete_recipe(name: str) -> None:
     folder = recipe.image_folder(name)
     command = steps.entrypoint[0]
     own = folder / "rootfs" / command.lstrip("/")
-    if steps.go:
+    if steps.java:
+        assert command in steps.links
+    elif steps.go:
         assert command == steps.go.binary
         assert (folder / "go.sum").stat().st_size > 0
     elif steps.kind == "debian" and not {name, f"prometheus-{name}", Path(command).name} & set(steps.packages):
@@ -55,6 +57,18 @@ def test_kind_and_section_must_agree() -> None:
     tree = recipe.read_image("redis").model_dump()
     with pytest.raises(ValidationError, match="its own section"):
         Recipe.model_validate({**tree, "kind": "go"})
+
+
+def test_a_jar_without_a_sum_or_with_another_shape_of_name_is_refused() -> None:
+    tree = recipe.read_image("questdb").model_dump()
+    (first, *_) = tree["java"]["jars"]
+    for bad in (
+        {**first, "sha256": "abc"},
+        {**first, "coordinates": "org.questdb:questdb"},
+        {"coordinates": first["coordinates"]},
+    ):
+        with pytest.raises(ValidationError):
+            Recipe.model_validate({**tree, "java": {**tree["java"], "jars": [bad]}})
 
 
 def test_missing_and_damaged_recipes_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
