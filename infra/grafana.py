@@ -105,7 +105,6 @@ def described(settings: Settings) -> dict[str, object] | None:
         "database_user": ROLE,
         "ticks_user": TICKS_READER,
         "ticks_database": TICKS_DATABASE,
-        "ticks_password_file": str(settings.secret_file("questdb_readonly_password")),
         "datasources": [
             {
                 "name": name,
