@@ -12,8 +12,7 @@ COLLECTED = (
     f'sum(rate(loki_write_sent_entries_total{{job="alloy"}}{RATE}))'
     f' or sum(rate(vector_component_sent_events_total{{component_id="victorialogs"}}{RATE}))'
 )
-LINES = "loki_process_custom_nautilus_metric_lines_total"
-REFUSED = f'{LINES}{{metric_type="refused"}}'
+REFUSED = 'loki_process_custom_nautilus_metric_lines_total{metric_type="refused"}'
 BEHIND = (
     'max(prometheus_remote_storage_highest_timestamp_in_seconds{job="alloy-trader"})'
     ' - max(prometheus_remote_storage_queue_highest_sent_timestamp_seconds{job="alloy-trader"})'
@@ -161,12 +160,12 @@ DASHBOARD = Dashboard(
                     prom(COLLECTED, "sent"),
                 ),
                 chart(
-                    "Trader's lines by kind",
-                    "Lines a second that the reader took for metrics, by what they are.",
+                    "Trader's lines",
+                    "Lines a second that were read from its files: once for Loki, once for the metrics in them.",
                     Unit.PER_SECOND,
                     prom(
-                        f'sum by (metric_type) (rate({LINES}{{job="alloy-trader"}}{RATE}))',
-                        "{{metric_type}}",
+                        f'sum by (component_id) (rate(loki_source_file_read_lines_total{{job="alloy-trader"}}{RATE}))',
+                        "{{component_id}}",
                     ),
                 ),
                 chart(

@@ -129,7 +129,7 @@ DASHBOARD = Dashboard(
                 ),
                 chart(
                     "Commands of Redis",
-                    "A second.",
+                    "Commands a second.",
                     Unit.PER_SECOND,
                     prom(f"sum(rate(redis_commands_processed_total{RATE}))", "commands"),
                 ),
@@ -157,7 +157,7 @@ DASHBOARD = Dashboard(
                 ),
                 chart(
                     "Answers by status",
-                    "A second.",
+                    "Answers a second.",
                     Unit.PER_SECOND,
                     prom(f"sum by (code) (rate(caddy_http_request_duration_seconds_count{RATE}))", "{{code}}"),
                 ),

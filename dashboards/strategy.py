@@ -55,14 +55,14 @@ DASHBOARD = Dashboard(
             (
                 chart(
                     "Signals by strategy",
-                    "A second.",
+                    "Signals a second.",
                     Unit.PER_SECOND,
                     prom(f"sum by (strategy) (rate(strategy_signals_generated_total{{{S}}}{RATE}))", "{{strategy}}"),
                     look=Look(links=(Link("Log panel of the strategy", "/../strategies/${__field.labels.strategy}"),)),
                 ),
                 chart(
                     "Signals by direction",
-                    "A second.",
+                    "Signals a second.",
                     Unit.PER_SECOND,
                     prom(f"sum by (direction) (rate(strategy_signals_generated_total{{{S}}}{RATE}))", "{{direction}}"),
                 ),

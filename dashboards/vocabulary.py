@@ -51,7 +51,7 @@ class Colour(StrEnum):
     THIRD = "#FF780A"
 
 
-SEVERITIES = {"warning": Colour.WARNING, "critical": Colour.CRITICAL}
+SEVERITIES = {"none": Colour.NEUTRAL, "warning": Colour.WARNING, "critical": Colour.CRITICAL}
 
 # Values of a label have their colours on every dashboard.
 LABELS: Mapping[str, Mapping[str, Colour]] = {

@@ -27,7 +27,7 @@ API_SCHEMA = "trading"
 # The API's pool, and what migrates beside it.
 API_CONNECTIONS = 12
 # As whom dashboards log in at the store of ticks, who may only read.
-TICKS_READER = f"{PROJECT}_reader"
+TICKS_READER = grafana.TICKS_READER
 # In the folder that Telegraf reads.
 TICKS_LOG_FILE = "trader.logs"
 CONFIG_KEY = f"{PROJECT}:stack"

@@ -39,7 +39,7 @@ ELSEWHERE = {
     "vector_component_sent_events_total": "stacks whose collector is Vector",
     "loki_write_sent_entries_total": "stacks whose collector is Alloy",
     "loki_write_dropped_entries_total": "appears with the first line that is dropped",
-    "loki_process_custom_nautilus_metric_lines_total": "appears with the first line of each kind",
+    "loki_process_custom_nautilus_metric_lines_total": "appears with the first line that is refused",
     "ticks_dead_letters_total": "appears with the first row that is set aside",
     "crowsnest_metrics_folded_labels_total": "appears with the first value that is folded",
 }
