@@ -9,6 +9,7 @@ from dashboards.queries import prom, prom_now, prom_table
 from dashboards.vocabulary import TAKEN, UP, Unit
 
 FIRING = 'ALERTS{alertstate="firing",alertname!="Watchdog"}'
+EVALUATION = "max by (rule_group) (prometheus_rule_group_last_duration_seconds)"
 FAILED = ratio(
     "sum by (integration) (rate(alertmanager_notifications_failed_total[5m]))",
     "sum by (integration) (rate(alertmanager_notifications_total[5m]))",
@@ -147,7 +148,7 @@ DASHBOARD = Dashboard(
                     "Evaluation of rules",
                     "Seconds of the last round of each group.",
                     Unit.SECONDS,
-                    prom("max by (rule_group) (prometheus_rule_group_last_duration_seconds)", "{{rule_group}}"),
+                    prom(f'label_replace({EVALUATION}, "group", "$1", "rule_group", ".*;(.*)")', "{{group}}"),
                 ),
                 chart(
                     "Scrapes by job",

@@ -149,7 +149,7 @@ DASHBOARD = Dashboard(
                 ),
                 chart(
                     "Into the stores",
-                    "Bytes a second that Loki took, and rows a second of VictoriaLogs would be in Pipeline health.",
+                    "Bytes a second that each took, before compression.",
                     Unit.BYTES_PER_SECOND,
                     prom(f"sum(rate(loki_distributor_bytes_received_total{RATE}))", "Loki"),
                     prom(f"sum(rate(vl_bytes_ingested_total{RATE}))", "VictoriaLogs"),
