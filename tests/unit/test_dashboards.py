@@ -27,8 +27,8 @@ from dashboards.vocabulary import Colour, Step, Unit, bounds, steps
 from infra import grafana
 from infra.gateway import TOOLS
 from infra.settings import Metrics
+from scripts import grafana_check, rules
 from scripts import grafana_macros as macros
-from scripts import rules
 
 plugins.register_default_plugins()
 TREES = {path.stem: json.loads(text) for path, text in files().items()}
@@ -479,3 +479,12 @@ def test_the_metrics_of_a_question_are_found(expression: str, names: set[str]) -
 def test_generated_files_are_where_the_stack_looks() -> None:
     assert {path.parent for path in files()} == {grafana.DASHBOARDS}
     assert Path(grafana.DASHBOARDS).is_dir()
+
+
+def test_for_a_real_grafana_every_variable_is_everything() -> None:
+    """What the browser would fill in before it asks."""
+    for uid, panel in PANELS:
+        variables = TREES[uid]["templating"].get("list", [])
+        for target in panel["targets"]:
+            text = json.dumps(grafana_check.filled(target, variables))
+            assert not any(re.search(rf"\$\{{?{one['name']}\b", text) for one in variables), text
