@@ -76,7 +76,7 @@ DASHBOARD = Dashboard(
                     "Firing now",
                     "A row an alert; the runbook of each is docs/runbooks/<alert>.md. Watchdog is left out.",
                     Unit.TEXT,
-                    prom_table(f'sort_desc({FIRING}) or label_replace(vector(0), "alertname", "none", "", "")'),
+                    prom_table(f'{FIRING} or on () label_replace(vector(0), "alertname", "none", "", "")'),
                     look=Look(
                         hide=("Time", "Value", "__name__", "alertstate"), columns={"alertname": Column(Unit.TEXT, "alert")}
                     ),
@@ -88,7 +88,7 @@ DASHBOARD = Dashboard(
                     "By severity; Watchdog is left out.",
                     Unit.COUNT,
                     prom(
-                        f'count by (severity) ({FIRING}) or label_replace(vector(0), "severity", "none", "", "")',
+                        f'count by (severity) ({FIRING}) or on () label_replace(vector(0), "severity", "none", "", "")',
                         "{{severity}}",
                     ),
                     look=Look(stacked=True, low=0),

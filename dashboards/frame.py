@@ -161,7 +161,7 @@ def _annotation(name: str, question: str, text: str, colour: Colour) -> build.An
 
 
 def _variable(one: Variable) -> Any:
-    everything = dashboard.VariableOption(selected=True, text="All", value="$__all")
+    everything = dashboard.VariableOption(selected=True, text=["All"], value=["$__all"])
     if one.options:
         chosen = dashboard.VariableOption(selected=True, text=one.options[0], value=one.options[0])
         return build.CustomVariable(one.name).label(one.label).values(",".join(one.options)).current(chosen)

@@ -160,7 +160,9 @@ def _gauge(_: Panel) -> Any:
 
 
 def _ranking(panel: Panel) -> Any:
-    builder = bargauge_builder.Panel().reduce_options(_reduced()).orientation(common.VizOrientation.HORIZONTAL)
+    # A table has a bar for each of its rows, series have one for their last value.
+    rows = any(query.mode == "table" for query in panel.queries)
+    builder = bargauge_builder.Panel().reduce_options(_reduced(values=rows)).orientation(common.VizOrientation.HORIZONTAL)
     builder.display_mode(common.BarGaugeDisplayMode.BASIC).value_mode(common.BarGaugeValueMode.COLOR)
     mode = dashboard.FieldColorModeId.THRESHOLDS if panel.look.alerts else dashboard.FieldColorModeId.PALETTE_CLASSIC_BY_NAME
     return builder.color_scheme(dashboard_builder.FieldColor().mode(mode))
