@@ -55,7 +55,8 @@ lock: venv ## write requirements.txt and catalogue.lock anew (needs the network)
 	@scripts/lock.sh
 
 test: test-tools check web-check molecule-quick vm-where-quick web-build ## what every change has to pass: everything but the slow proofs below
-	@$(PYTHON) -m pytest tests/unit tests/contract tests/e2e tests/browser
+	@$(PYTHON) -m pytest tests/unit
+	@$(PYTHON) -m tests.suites
 
 test-tools:
 	@scripts/bootstrap.sh $(ENGINE_REQUIREMENTS)
@@ -81,8 +82,8 @@ molecule: test-tools ## every role in containers of Debian 12 and 13, each contr
 	@tests/molecule/run.sh
 	@MOLECULE_SUITE=trixie tests/molecule/run.sh --controls
 
-stack: test-tools ## whole stacks: drift, data safety, faults
-	@$(PYTHON) -m pytest tests/e2e
+stack: test-tools web-build ## whole stacks, suite by suite, where something has changed since it passed; SUITE=name for one
+	@$(PYTHON) -m tests.suites $(SUITE)
 
 # What the machine's outcome depends on: all that is placed on it, run on it, or looks at it.
 VM_INPUTS := catalogue.yml Pulumi.yaml Pulumi.demo.yaml ansible.cfg site.yml playbooks plugins roles inventories infra supply src \
@@ -111,12 +112,13 @@ bench-ticks: test-tools ## rows a second from a log file into QuestDB, and what 
 drill: test-tools ## make an alert happen and see it arrive: ALERT=name, or all of them
 	@$(PYTHON) -m scripts.drill $(ALERT)
 
-bench: test-tools ## cost of log calls, metrics, alerts and the log API as ratios; the trading API over a million rows
+bench: test-tools ## cost of log calls, metrics, alerts and the log API as ratios; strategies with and without all of it; the trading API over a million rows
 	@$(PYTHON) -m tests.bench.bench_logs cost
 	@$(PYTHON) -m tests.bench.bench_metrics
 	@$(PYTHON) -m tests.bench.bench_alerts
 	@$(PYTHON) -m tests.bench.bench_api
 	@$(PYTHON) -m tests.bench.bench_trading
+	@$(PYTHON) -m tests.bench.bench_strategy
 
 dashboards-check: test-tools ## ask every question of every panel of the running stack's stores: STACK=full, SINCE=24h
 	@$(PYTHON) -W ignore::DeprecationWarning -m scripts.dashboards_check --stack $(STACK) $(if $(SINCE),--since $(SINCE))

@@ -18,8 +18,6 @@ from infra.health import container_url
 from infra.settings import Settings
 
 READ_AT = re.compile(r"^\w*config_last_reload_success_timestamp_seconds (\S+)$", re.MULTILINE)
-# Of a whole second that a file system or a metric may round away.
-TOLERANCE_SECONDS = 1.0
 # How long one that is told by a signal may take to read its configuration.
 SIGNAL_SECONDS = 10
 LAST_LINES = 5
@@ -80,7 +78,7 @@ def _post(client: docker.DockerClient, settings: Settings, component: Component,
 
 def _is_newer(client: docker.DockerClient, settings: Settings, component: Component) -> bool:
     read_at = _read_at(client, settings, component)
-    return read_at is not None and newest(settings.folders.config / component.name) > read_at + TOLERANCE_SECONDS
+    return read_at is not None and newest(settings.folders.config / component.name) > read_at
 
 
 def newest(folder: Path) -> float:

@@ -78,9 +78,7 @@ def _web(request: Request) -> None:
 
 
 # npm writes this file last, so it tells whether what is installed is what is locked.
-INSTALLED = (
-    "test node_modules/.package-lock.json -nt package-lock.json || { npm ci && touch node_modules/.package-lock.json; };"
-)
+INSTALLED = "test node_modules/.package-lock.json -nt package-lock.json || { npm ci; touch node_modules/.package-lock.json; };"
 WEB_STEPS = {
     "build": [("web", "npm run --silent build")],
     "check": [("web/openapi", "npm run --silent check"), ("web", "npm run --silent check")],

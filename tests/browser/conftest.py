@@ -37,10 +37,10 @@ def served() -> Iterator[Site]:
 
 @pytest.fixture
 def site(served: Site) -> Site:
-    """The site as after its start: nothing arrives, nothing fails."""
+    """The site as after its start: nothing arrives, nothing fails, nobody has changed anything."""
     if not served.running:
         served.start()
-    served.control(rate=0, mode="ok", tail="ok", skip=0, wrong_passwords=0, views={})
+    served.control(rate=0, mode="ok", tail="ok", skip=0, wrong_passwords=0, views={}, desk={})
     return served
 
 

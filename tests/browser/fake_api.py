@@ -1,7 +1,7 @@
-"""The log API's contract served from made-up records, with the built viewer beside it under the gateway's headers.
+"""The API's contract served from made-up records, with the built viewer beside it under the gateway's headers.
 
 For developing and testing the viewer only: `python tests/browser/fake_api.py --port 32080`, then log in as
-`anna` (operator) or `vik` (viewer, one strategy) with the password `harbour`. `POST /__control` makes trouble.
+`anna` or `bert` (operators) or `vik` (viewer, one strategy) with the password `harbour`. `POST /__control` makes trouble.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[2] / "src"))
 from fake_records import NANOSECONDS, InvalidQuery, Match, Record, Store, compile_query, parse_time, rfc3339
+from fake_trading import Asked, Deals, Desk
 
+from crowsnest.api import problems
 from crowsnest.api.pages import CONTENT_SECURITY_POLICY as CSP
 
 PASSWORD = "harbour"
@@ -37,8 +39,11 @@ USERS: dict[str, dict[str, Any]] = {
         "strategies": None,
         "tools": [{"title": "Prometheus", "path": "/prometheus/"}],
     },
+    "bert": {"name": "bert", "role": "operator", "strategies": None, "tools": []},
     "vik": {"name": "vik", "role": "viewer", "strategies": ["ema_cross"], "tools": []},
 }
+OPERATORS = tuple(name for name, user in USERS.items() if user["role"] == "operator")
+TRADING = ("trading/", "budgets", "audit", "services")
 CSRF_TOKEN = "csrf-of-the-fake"
 MAX_ROWS = 500
 MAX_RANGE_NS = 24 * 3600 * NANOSECONDS
@@ -92,6 +97,10 @@ class World:
     tail: str = "ok"
     skipped: range = range(0)
     wrong_passwords: int = 0
+
+    def __post_init__(self) -> None:
+        self.deals = Deals(self.store)
+        self.desk = Desk(self.deals, OPERATORS)
 
     def begin(self, count: int) -> None:
         now_ns = time.time_ns()
@@ -279,6 +288,8 @@ class Handler(BaseHTTPRequestHandler):
                 self._file(url.path)
         except Problem as problem:
             self._problem(problem)
+        except problems.Problem as problem:
+            self._json(problem.document, problem.status, problems.MEDIA_TYPE)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
 
@@ -286,6 +297,10 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in body.items():
             if name == "burst":
                 self.world.add(int(value))
+            elif name == "desk":
+                self.world.desk = Desk(self.world.deals, **{"operators": OPERATORS, **value})
+            elif name in ("database", "docker"):
+                setattr(self.world.desk, name, value)
             elif name == "skip":
                 records = len(self.world.store.records)
                 self.world.skipped = range(records, records + int(value))
@@ -324,6 +339,11 @@ class Handler(BaseHTTPRequestHandler):
             return self._empty(Set_Cookie="crowsnest_session=; Path=/; Max-Age=0")
         if path == "views" or path.startswith("views/"):
             return self._views(method, unquote(path.removeprefix("views").lstrip("/")), body)
+        if path.startswith(TRADING):
+            status, data = self.world.desk.answer(method, path, Asked(user, parameters, body))
+            self._head(status, "application/json", len(data), Cache_Control="no-store")
+            self.wfile.write(data)
+            return None
         serve = getattr(self, f"_logs_{path.removeprefix('logs/')}", None) if path.startswith("logs/") else None
         if serve is None:
             raise Problem(404, "not-found", "There is no such endpoint", "Look at the API's documentation.")
@@ -437,7 +457,7 @@ class Handler(BaseHTTPRequestHandler):
             }
             for name, counter in counts.items()
         ]
-        self._json({"facets": facets, "applied": selection.applied})
+        self._json({"facets": facets, "applied": selection.applied, "clamped": selection.clamped})
 
     def _logs_context(self, user: dict[str, Any], parameters: Parameters) -> None:
         store = self.world.store
@@ -476,13 +496,14 @@ class Handler(BaseHTTPRequestHandler):
             and selection.start_ns <= parse_time(gap["time"], 0) < selection.end_ns
         ]
         checked = {"start": selection.applied["start"], "end": selection.applied["end"]}
-        self._json({"lost_total": sum(gap["count"] for gap in gaps), "gaps": gaps, "checked": checked})
+        self._json({"lost_total": sum(gap["count"] for gap in gaps), "gaps": gaps, "checked": checked, "truncated": False})
 
     def _logs_health(self, user: dict[str, Any], parameters: Parameters) -> None:
         times = self.world.store.times
         state = "unavailable" if self.world.mode == "unavailable" else "ok"
         age = (time.time_ns() - times[-1]) / NANOSECONDS if times else None
-        body = {"store": state, "newest_record_age_seconds": age, "version": "fake"}
+        status = "healthy" if state == "ok" else "unhealthy"
+        body = {"status": status, "store": state, "newest_record_age_seconds": age, "version": "fake"}
         self._json(body, 200 if state == "ok" else 503)
 
     def _logs_export(self, user: dict[str, Any], parameters: Parameters) -> None:

@@ -24,7 +24,7 @@ def main(folder: Path, chosen: list[str]) -> None:
                 for state, (path, options, reach) in STATES.items():
                     if chosen and state not in chosen:
                         continue
-                    site.control(mode=options.get("mode", "ok"), rate=4, wrong_passwords=0)
+                    site.control(mode=options.get("mode", "ok"), desk=options.get("desk", {}), rate=4, wrong_passwords=0)
                     context = browser.new_context(viewport=VIEWPORT, color_scheme=theme, timezone_id="Europe/Zurich")
                     context.grant_permissions(["clipboard-read", "clipboard-write"], origin=site.url)
                     if user := options.get("user", "anna"):

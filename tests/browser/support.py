@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 FOLDER = Path(__file__).parent
 PROJECT_ROOT = FOLDER.parents[1]
@@ -58,7 +59,7 @@ class Site:
         return self._process is not None
 
     def control(self, **changes: object) -> None:
-        """Set the fake's `rate`, `mode`, `tail`, `skip`, or add a `burst` of records."""
+        """Set the fake's `rate`, `mode`, `tail`, `skip`, `database`, `docker`; add a `burst` of records; begin a new `desk`."""
         request = urllib.request.Request(f"{self.url}/__control", json.dumps(changes).encode(), method="POST")
         urllib.request.urlopen(request, timeout=10).read()
 
@@ -72,6 +73,23 @@ def row_texts(page: Any, count: int = 15) -> list[str]:
     """Texts of the topmost rows once there are any."""
     rows(page).first.wait_for()
     return rows(page).all_inner_texts()[:count]
+
+
+def requests_to(page: Any, path: str = "/api/logs/") -> list[dict[str, list[str]]]:
+    """Parameters of each request to the API that the page makes from now on."""
+    seen: list[dict[str, list[str]]] = []
+    page.on("request", lambda one: path in one.url and seen.append(parse_qs(urlsplit(one.url).query)))
+    return seen
+
+
+def focused(page: Any) -> str:
+    """Tag, role and name of what has the focus."""
+    return page.evaluate(
+        """() => {
+          const at = document.activeElement;
+          return [at.tagName, at.role, at.getAttribute('aria-label') ?? at.textContent.slice(0, 40)].join('|');
+        }"""
+    )
 
 
 def eventually(what: Callable[[], Any], seconds: float = PATIENCE_MS / 1000) -> Any:

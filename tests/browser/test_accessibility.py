@@ -68,6 +68,72 @@ def strategies(page: Any) -> None:
     page.get_by_role("link", name="ema_cross").wait_for()
 
 
+def book(page: Any) -> None:
+    page.locator("tbody tr").first.wait_for()
+
+
+def story(page: Any) -> None:
+    """The newest order that was filled."""
+    page.locator("tbody tr", has_text="FILLED").first.get_by_role("link").last.click()
+    page.locator(".order-records li").first.wait_for()
+
+
+def budgets(page: Any) -> None:
+    page.locator(".budget").nth(3).wait_for()
+
+
+def change_budget(page: Any, strategy: str, dollars: str) -> Any:
+    """Fill in and send the form of a budget; the budget."""
+    card = page.locator(".budget", has=page.get_by_role("heading", name=strategy))
+    card.get_by_role("button", name="Change").click()
+    card.get_by_label("Cap in dollars").fill(dollars)
+    card.get_by_label("Reason").fill("a quiet week")
+    card.get_by_role("button", name="Change").click()
+    return card
+
+
+def budget_history(page: Any) -> None:
+    change_budget(page, "ema_cross", "200000").get_by_text("In force").wait_for()
+    page.get_by_role("button", name="History").first.click()
+    page.locator(".history li").first.wait_for()
+
+
+def budget_raise(page: Any) -> None:
+    card = change_budget(page, "ema_cross", "300000")
+    card.get_by_role("button", name="Confirm").click()
+    card.get_by_role("alert").wait_for()
+
+
+def budget_conflict(page: Any) -> None:
+    budgets(page)
+    page.get_by_role("button", name="Change").first.click()
+    page.evaluate(
+        """async () => {
+          const { csrf_token } = await (await fetch('/api/auth/me')).json();
+          const headers = { 'X-CSRF-Token': csrf_token, 'Content-Type': 'application/json' };
+          const body = JSON.stringify({ cap_usd: '9000', version: 1, reason: 'from another window' });
+          await fetch('/api/budgets/ema_cross', { method: 'PUT', headers, body });
+        }"""
+    )
+    page.get_by_text("has changed it meanwhile").wait_for()
+    form = page.get_by_role("form")
+    form.get_by_label("Reason").fill("a quiet week")
+    form.get_by_role("button", name="Change").click()
+    form.get_by_role("alert").wait_for()
+
+
+def restart_refused(page: Any) -> None:
+    page.get_by_role("button", name="Restart redis").click()
+    page.get_by_label("Reason").fill("it is unhealthy")
+    page.keyboard.press("Enter")
+    page.get_by_role("alert").wait_for()
+
+
+def loading(page: Any) -> None:
+    page.get_by_text("Loading …").wait_for()
+
+
+AWAY = {"desk": {"database": "away", "docker": "away"}}
 STATES: dict[str, tuple[str, dict[str, Any], Any]] = {
     "login": ("/", {"user": None}, lambda page: page.get_by_label("User name").wait_for()),
     "login refused": ("/", {"user": None}, wrong_password),
@@ -89,6 +155,28 @@ STATES: dict[str, tuple[str, dict[str, Any], Any]] = {
     "failed": ("/logs", {"mode": "unavailable"}, failed),
     "strategies": ("/strategies", {}, strategies),
     "strategy": ("/strategies/ema_cross", {}, first_rows),
+    "positions": ("/trading/positions", {}, book),
+    "orders": ("/trading/orders?strategy_id=ema_cross", {}, book),
+    "fills": ("/trading/fills", {}, book),
+    "signals": ("/trading/signals", {}, book),
+    "order": ("/trading/orders", {}, story),
+    "no such order": ("/trading/orders/none/none", {}, failed),
+    "orders empty": ("/trading/orders", {"desk": {"database": "empty"}}, lambda page: page.get_by_text("No orders").wait_for()),
+    "orders loading": ("/trading/orders", {"desk": {"database": "slow"}}, loading),
+    "orders failed": ("/trading/orders", AWAY, failed),
+    "budgets": ("/budgets", {}, budgets),
+    "budgets of a viewer": ("/budgets", {"user": "vik"}, lambda page: page.locator(".budget").wait_for()),
+    "budgets without the engine": ("/budgets", {"desk": {"silent_seconds": 125}}, budgets),
+    "budget history": ("/budgets", {}, budget_history),
+    "budget raise": ("/budgets", {}, budget_raise),
+    "budget conflict": ("/budgets", {}, budget_conflict),
+    "budgets failed": ("/budgets", AWAY, failed),
+    "services": ("/services", {}, book),
+    "services restart refused": ("/services", {}, restart_refused),
+    "services failed": ("/services", AWAY, failed),
+    "services not in this stack": ("/services", {"desk": {"docker": "none"}}, failed),
+    "audit": ("/audit", {}, book),
+    "audit of a viewer": ("/audit", {"user": "vik"}, failed),
     "no such page": ("/nowhere", {}, lambda page: page.get_by_role("heading", name="no such page").wait_for()),
 }
 
@@ -97,8 +185,7 @@ STATES: dict[str, tuple[str, dict[str, Any], Any]] = {
 @pytest.mark.parametrize("state", STATES)
 def test_axe_finds_nothing(open_page, site, state, theme):
     path, options, reach = STATES[state]
-    if "mode" in options:
-        site.control(mode=options["mode"])
+    site.control(mode=options.get("mode", "ok"), desk=options.get("desk", {}))
     # axe is injected past the policy; what the policy allows is tested by every other test.
     page = open_page(path, user=options.get("user", "anna"), theme=theme, bypass_csp=True)
     reach(page)

@@ -10,32 +10,15 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.browser.support import NO_PLAYWRIGHT, eventually, row_texts, rows
+from tests.browser.support import NO_PLAYWRIGHT, eventually, focused, requests_to, row_texts, rows
 
 expect = pytest.importorskip("playwright.sync_api", reason=NO_PLAYWRIGHT).expect
 
 HISTOGRAM = "[aria-roledescription=histogram]"
 
 
-def requests_to(page: Any, path: str = "/api/logs/") -> list[dict[str, list[str]]]:
-    """Parameters of each request to the API that the page makes from now on."""
-    seen: list[dict[str, list[str]]] = []
-    page.on("request", lambda one: path in one.url and seen.append(parse_qs(urlsplit(one.url).query)))
-    return seen
-
-
 def levels(page: Any) -> set[str]:
     return set(page.locator(".list-body [role=row] .level .hidden").all_inner_texts())
-
-
-def focused(page: Any) -> str:
-    """Tag, role and name of what has the focus."""
-    return page.evaluate(
-        """() => {
-          const at = document.activeElement;
-          return [at.tagName, at.role, at.getAttribute('aria-label') ?? at.textContent.slice(0, 40)].join('|');
-        }"""
-    )
 
 
 # ---- logging in

@@ -1,14 +1,16 @@
-"""The viewer through the real gateway, before the real API and log store, where nothing is made up but the records."""
+"""The viewer through the real gateway, before the real API, log store, database and engine; only records are made up."""
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import time
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,11 +21,19 @@ from infra.catalogue import catalogue
 from infra.health import container_url
 from tests.browser.support import NO_PLAYWRIGHT, VIEWPORT, eventually, row_texts, rows
 from tests.e2e.conftest import StackUnderTest, made_stacks
+from tests.figures import figure
 
 expect = pytest.importorskip("playwright.sync_api", reason=NO_PLAYWRIGHT).expect
 
 VISIBLE_MS = 15_000
 """A loaded machine, a store that shows a record after a second, and a tail that looks once a second."""
+
+TRADED = "hourly_buy"
+"""Buys a share in every new hour of the market: of daily bars, with each day."""
+
+DENIED_WITHIN_SECONDS = 1.0
+ENGINE_MS = 60_000
+"""The engine starts beside the API, tries the database again every two seconds, and fills its first orders."""
 
 LIVE_MS = 60_000
 """A tail may be refused until the API has noticed that those of the tests before are gone."""
@@ -34,6 +44,10 @@ TREE = {
     "port_offset": 31100,
     "pipelines": {
         "logs": {"collector": "none"},
+        "trading": {
+            "components": ["postgresql", "trader"],
+            "trader": {"strategies": [TRADED], "bars_per_second": 60, "cap_usd": 100_000},
+        },
         "viewer": None,
         "metrics": {"containers": "none"},
         "gateway": None,
@@ -62,6 +76,11 @@ class Stack:
     @property
     def store_container(self) -> str:
         return self.under_test.container("victorialogs")
+
+    def command(self, *words: str) -> str:
+        """What the API's command line says, in its container."""
+        command = ["docker", "exec", self.under_test.container("api"), "python3", "-m", "crowsnest.api", *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
 
     def insert(self, *texts: str, strategy: str = "ema_cross", level: str = "INFO") -> None:
         """Put records of a strategy into the store, a microsecond apart."""
@@ -97,6 +116,7 @@ def stack(browser: Any, make_stack: Callable[..., StackUnderTest]) -> Stack:
     under_test = make_stack("cngw-browser", TREE)
     under_test.configure()
     under_test.up()
+    under_test.ansible("database")
     password = under_test.secret("api_admin_password").read_text()
     return Stack(under_test.settings.gateway_url or "", "admin", password, under_test)
 
@@ -268,3 +288,91 @@ def test_the_sign_in_sends_nobody_to_another_site(browser, stack):
         page.get_by_role("button", name=f"Account of {stack.user}").wait_for()
         assert page.url.startswith(f"{stack.url}/")
         context.close()
+
+
+# ---- trading
+
+
+def budget_card(page: Any, stack: Stack) -> Any:
+    """The budget of the strategy that trades, once the engine holds it to it."""
+    page.goto(f"{stack.url}/budgets")
+    card = page.locator(".budget", has=page.get_by_role("heading", name=TRADED))
+    expect(card).to_contain_text("In force", timeout=ENGINE_MS)
+    return card
+
+
+def change_cap(card: Any, dollars: str, reason: str) -> None:
+    card.get_by_role("button", name="Change").click()
+    form = card.get_by_role("form")
+    form.get_by_label("Cap in dollars").fill(dollars)
+    form.get_by_label("Reason").fill(reason)
+    form.get_by_role("button", name="Change").click()
+
+
+def orders(page: Any, stack: Stack, **asked: str) -> list[dict[str, Any]]:
+    """The API's newest orders of the strategy, oldest first."""
+    answer = page.request.get(f"{stack.url}/api/trading/orders", params={"strategy_id": TRADED, "limit": 500, **asked})
+    assert answer.ok, answer.text()
+    return answer.json()["rows"][::-1]
+
+
+def test_a_cap_changed_in_the_ui_denies_the_next_order_within_a_second(page, stack):
+    card = budget_card(page, stack)
+    eventually(lambda: orders(page, stack, status="FILLED"), ENGINE_MS / 1000)
+    change_cap(card, "1", "stop it")
+    expect(card.get_by_role("status")).to_have_text("Changed.", timeout=VISIBLE_MS)
+    eventually(lambda: orders(page, stack, status="DENIED"), VISIBLE_MS / 1000)
+    page.wait_for_timeout(2_000)
+    (budget,) = page.request.get(f"{stack.url}/api/budgets").json()["budgets"]
+    changed = datetime.fromisoformat(budget["changed"])
+    bought = [order for order in orders(page, stack, start=budget["changed"]) if order["side"] == "BUY"]
+    first = next(place for place, order in enumerate(bought) if order["status"] == "DENIED")
+    seconds = (datetime.fromisoformat(bought[first]["time"]) - changed).total_seconds()
+    figure("a cap lowered in the viewer: to the first denied order, s", f"{seconds:.2f}")
+    assert 0 < seconds <= DENIED_WITHIN_SECONDS
+    assert {order["status"] for order in bought[first:]} == {"DENIED"}
+    assert "cap 1.00 (version 2)" in bought[first]["reason"]
+    expect(card).to_contain_text("Cap 1.00 dollars version 2", timeout=VISIBLE_MS)
+    expect(card).to_contain_text(re.compile(r"Orders denied since the engine started: [1-9]"))
+
+    page.goto(f"{stack.url}/trading/orders/{bought[first]['run_id']}/{bought[first]['client_order_id']}")
+    expect(page.locator(".facts .text-ERROR")).to_contain_text("BUDGET_EXCEEDED")
+    expect(page.get_by_text("It was not filled.")).to_be_visible()
+    expect(page.locator(".order-records")).to_contain_text("order denied", timeout=VISIBLE_MS)
+    page.goto(f"{stack.url}/audit")
+    row = page.locator("tbody tr", has_text="budgets.change").first
+    expect(row).to_contain_text("stop it")
+    expect(row).to_contain_text(stack.user)
+    assert "intact" in stack.command("audit", "verify")
+
+
+def test_two_operators_at_one_budget(browser, page, stack):
+    """One gets a clear conflict, and takes the other's raise back up."""
+    password = re.search(r"berta: (\S+)", stack.command("users", "add", "berta", "--role", "operator"))[1]
+    context = browser.new_context(viewport=VIEWPORT, ignore_https_errors=True)
+    berta = context.new_page()
+    berta.set_default_timeout(VISIBLE_MS)
+    berta.goto(stack.url + "/budgets")
+    berta.get_by_label("User name").fill("berta")
+    berta.get_by_label("Password").fill(password)
+    berta.keyboard.press("Enter")
+    berta.get_by_role("button", name="Account of berta").wait_for()
+    mine, theirs = budget_card(page, stack), budget_card(berta, stack)
+    mine.get_by_role("button", name="Change").click()
+    form = mine.get_by_role("form")
+    change_cap(theirs, "0.50", "not even that")
+    expect(form).to_contain_text("berta has changed it meanwhile to 0.50 (less).", timeout=VISIBLE_MS)
+    form.get_by_label("Cap in dollars").fill("0.75")
+    form.get_by_label("Reason").fill("a little less")
+    form.get_by_role("button", name="Change").click()
+    expect(form.get_by_role("alert")).to_contain_text("changed by berta (not even that)")
+    form.get_by_role("button", name="Cancel").click()
+
+    change_cap(mine, "90000", "it may trade again")
+    expect(mine.get_by_role("status")).to_have_text("It is a raise: it waits for another operator.")
+    raised = berta.get_by_role("group", name=f"Raise of {TRADED}")
+    expect(raised).to_contain_text(f"{stack.user} asks for 90,000.00 dollars: it may trade again", timeout=VISIBLE_MS)
+    raised.get_by_role("button", name="Confirm").click()
+    expect(mine).to_contain_text("Cap 90,000.00 dollars", timeout=VISIBLE_MS)
+    expect(mine).to_contain_text("In force", timeout=VISIBLE_MS)
+    context.close()

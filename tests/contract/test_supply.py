@@ -17,7 +17,7 @@ import sys
 import tarfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import docker
@@ -31,6 +31,7 @@ from infra.pipelines.logs import COLLECTOR_COMMANDS
 from supply import images, keys, lock, recipe, registry
 from supply.errors import SupplyError
 from tests.gateway import caddyfile, stack
+from tests.role_files import rendered
 
 pytestmark = pytest.mark.docker
 
@@ -51,7 +52,6 @@ TELEGRAF_CONFIGURATION = f"""\
 [[inputs.tail]]
 files = ["/var/log/none"]
 data_format = "json"
-[[processors.converter]]
 [[outputs.influxdb_v2]]
 urls = ["http://127.0.0.1:1"]
 bucket = "none"
@@ -63,6 +63,13 @@ namepass = ["none"]
 [[outputs.prometheus_client]]
 listen = ":{catalogue()["telegraf"].ports["metrics"].container}"
 """
+API = {
+    "VICTORIALOGS_URL": "http://127.0.0.1:1",
+    "CROWSNEST_API_HOST": "0.0.0.0",
+    "CROWSNEST_API_PORT": str(catalogue()["api"].ports["http"].container),
+    "CROWSNEST_API_DATABASE": f"{catalogue()['api'].data}/api.sqlite3",
+    "CROWSNEST_API_ADMIN_PASSWORD_FILE": "/run/secrets/password",
+}
 RELAY = {
     "CROWSNEST_TICKS_QUESTDB_URL": "http://127.0.0.1:1",
     "CROWSNEST_TICKS_QUESTDB_USER": "crowsnest",
@@ -229,33 +236,89 @@ def test_redis(runner: Runner) -> None:
     assert runner.stop(container, component) == 0
 
 
+@dataclasses.dataclass(frozen=True)
+class Least:
+    """The least that a component starts with: arguments, environment, and files by their path in the container."""
+
+    command: list[str] = dataclasses.field(default_factory=list)
+    environment: dict[str, str] = dataclasses.field(default_factory=dict)
+    files: dict[str, str] = dataclasses.field(default_factory=dict)
+    entrypoint: list[str] | None = None
+
+
+def with_file(component: Component, name: str, text: str, option: str, *more: str) -> Least:
+    """Started with one configuration file."""
+    path = f"{component.config}/{name}"
+    return Least([*(f"{option}{path}".split(" ")), *more], files={path: text})
+
+
+def listening(component: Component) -> str:
+    return f"--web.listen-address=:{component.ports['http'].container}"
+
+
+def of_log_metrics(component: Component) -> Least:
+    values = {"port": component.ports["http"].container, "container_data_directory": component.data, "kept": "24h"}
+    facts = {f"{component.name}_{name}": value for name, value in values.items()}
+    name = f"{component.name}.yaml"
+    return with_file(component, name, rendered(component.name, f"{name}.j2", **facts), "-config.file=")
+
+
+def of_socket_proxy(component: Component) -> Least:
+    assert component.probe.http
+    text = rendered(
+        "socket_proxy",
+        "haproxy.cfg.j2",
+        socket_proxy_port=component.ports["http"].container,
+        socket_proxy_health_path=component.probe.http.path,
+        socket_proxy_restartable=["none"],
+        socket_proxy_socket=next(iter(component.host_paths)),
+    )
+    return with_file(component, "haproxy.cfg", text, "-f ")
+
+
+# Java says that it was asked to end by a signal; programs of Go that do not listen for one end with 2.
+ENDS_WITH = {"questdb": 128 + signal.SIGTERM, "node-exporter": 2, "postgres-exporter": 2}
+LEAST: dict[str, Callable[[Component], Least]] = {
+    "victorialogs": lambda one: Least([f"-storageDataPath={one.data}"]),
+    "redis": lambda one: Least(files={f"{one.config}/redis.conf": REDIS_CONFIGURATION}),
+    "alloy": lambda one: Least(COLLECTOR_COMMANDS[one.name](one), files={f"{one.config}/config.alloy": "logging {}\n"}),
+    "caddy": lambda one: Least(GATEWAY_COMMAND, files={f"{one.config}/Caddyfile": caddyfile(stack())}, entrypoint=["caddy"]),
+    "api": lambda _: Least(["serve"], API, {"/run/secrets/password": PASSWORD}),
+    "socket-proxy": of_socket_proxy,
+    "mimir": of_log_metrics,
+    "loki": of_log_metrics,
+    "questdb": lambda _: Least(QUESTDB),
+    "telegraf": lambda one: with_file(one, "telegraf.conf", TELEGRAF_CONFIGURATION, "--config "),
+    "ticker": lambda one: Least(environment={"LOG_FILE_NAME": f"{one.data}/trader.logs"}),
+    "ticks-relay": lambda _: Least([], RELAY, {"/run/secrets/password": PASSWORD}),
+    "prometheus": lambda one: with_file(
+        one, "prometheus.yml", "global: {}\n", "--config.file=", f"--storage.tsdb.path={one.data}", listening(one)
+    ),
+    "alertmanager": lambda one: with_file(
+        one,
+        "alertmanager.yml",
+        "route: {receiver: none}\nreceivers: [{name: none}]\n",
+        "--config.file=",
+        f"--storage.path={one.data}",
+        "--cluster.listen-address=",
+        listening(one),
+    ),
+    "node-exporter": lambda one: Least([listening(one)]),
+    "blackbox-exporter": lambda one: with_file(one, "blackbox.yml", "modules: {}\n", "--config.file=", listening(one)),
+    "postgres-exporter": lambda one: Least([listening(one)], {"DATA_SOURCE_URI": "127.0.0.1:1/none"}),
+}
+
+
 def started(runner: Runner, component: Component) -> Container:
     """The component with the least that it needs."""
-    match component.name:
-        case "postgresql":
-            return Postgres(runner).start()
-        case "redis":
-            return runner.start(component, [], files={"/etc/redis/redis.conf": redis_configuration(runner)})
-        case "victorialogs":
-            return runner.start(component, [f"-storageDataPath={component.data}"])
-        case "alloy":
-            files = {f"{component.config}/config.alloy": runner.readable(component, "config.alloy", "logging {}\n")}
-            return runner.start(component, COLLECTOR_COMMANDS[component.name](component), files=files)
-        case "caddy":
-            files = {f"{component.config}/Caddyfile": runner.readable(component, "Caddyfile", caddyfile(stack()))}
-            return runner.start(component, GATEWAY_COMMAND, files=files, entrypoint=["caddy"])
-        case "questdb":
-            return runner.start(component, QUESTDB, environment={"QDB_HTTP_USER": "crowsnest", "QDB_HTTP_PASSWORD": PASSWORD})
-        case "telegraf":
-            files = {f"{component.config}/telegraf.conf": runner.readable(component, "telegraf.conf", TELEGRAF_CONFIGURATION)}
-            return runner.start(component, ["--config", f"{component.config}/telegraf.conf"], files=files)
-        case "ticker":
-            return runner.start(component, [], environment={"LOG_FILE_NAME": f"{component.data}/trader.logs"})
-        case "ticks-relay":
-            files = {"/run/secrets/password": runner.readable(component, "relay_password", PASSWORD)}
-            return runner.start(component, [], files=files, environment=RELAY)
-        case _:
-            return runner.start(component, [])
+    if component.name == "postgresql":
+        return Postgres(runner).start()
+    least = LEAST.get(component.name, lambda _: Least())(component)
+    files = {
+        path: runner.readable(component, f"{component.name}-{Path(path).name}", text) for path, text in least.files.items()
+    }
+    options = {"entrypoint": least.entrypoint} if least.entrypoint else {}
+    return runner.start(component, least.command, files=files, environment=least.environment, **options)
 
 
 @pytest.mark.parametrize("name", BUILT)
@@ -269,7 +332,7 @@ def test_same_container_starts_again(runner: Runner, name: str) -> None:
         container.wait()
         container.start()
     runner.healthy(container, component)
-    assert runner.stop(container, component) == 0
+    assert runner.stop(container, component) == ENDS_WITH.get(name, 0)
 
 
 def test_trader(runner: Runner) -> None:

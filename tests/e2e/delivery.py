@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import subprocess
 import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -111,6 +114,18 @@ class Store:
 
 
 @contextmanager
+def file_system(folder: Path, size_mb: int) -> Iterator[None]:
+    """A file system of this size over a folder, with the folder's owner and mode."""
+    was = folder.stat()
+    options = f"size={size_mb}m,uid={was.st_uid},gid={was.st_gid},mode={was.st_mode & 0o7777:o}"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "crowsnest-test", folder], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@contextmanager
 def log_store(client: docker.DockerClient, *options: str) -> Iterator[Store]:
     """A VictoriaLogs that answers, with its data in memory, on Docker's default network."""
     component = catalogue()["victorialogs"]
@@ -167,3 +182,14 @@ def generator(
         yield container
     finally:
         container.remove(force=True)
+
+
+def usage(container: Container) -> tuple[float, int]:
+    """Processor seconds since the start and resident bytes of a container's processes."""
+    pid = container.attrs["State"]["Pid"]
+    cpu, rss = 0.0, 0
+    for task in [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]:
+        fields = Path(f"/proc/{task}/stat").read_text().rpartition(")")[2].split()
+        cpu += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        rss += int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
+    return cpu, rss

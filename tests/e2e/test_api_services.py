@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import docker
-import jinja2
 import pytest
 
 from crowsnest.api.services.docker import COMPONENT_LABEL, PREFIX_LABEL
-from infra.catalogue import PROJECT_ROOT, catalogue
+from infra.catalogue import catalogue
 from infra.health import answers
 from supply import images
 from tests.e2e.api_support import Api, Session, running_api, wait_until
+from tests.role_files import rendered
 
 pytestmark = pytest.mark.docker
 
 NOWHERE = "http://127.0.0.1:9"
 PREFIX = f"cnsvc{os.getpid()}"
-TEMPLATE = PROJECT_ROOT / "roles/socket_proxy/templates/haproxy.cfg.j2"
 REFUSED = 403
 
 
 def configuration(restartable: list[str]) -> str:
-    """The role's template as Ansible renders it."""
+    """The proxy's configuration, as the role makes it."""
     component = catalogue()["socket-proxy"]
-    environment = jinja2.Environment(trim_blocks=True, autoescape=False, keep_trailing_newline=True)
-    environment.filters["regex_escape"] = re.escape
     assert component.probe.http
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        ansible_managed="test",
+    return rendered(
+        "socket_proxy",
+        "haproxy.cfg.j2",
         socket_proxy_port=component.ports["http"].container,
         socket_proxy_health_path=component.probe.http.path,
         socket_proxy_restartable=restartable,
@@ -64,6 +61,8 @@ def containers(client: Any) -> Iterator[dict[str, Any]]:
                 network_mode="none",
                 labels={PREFIX_LABEL: prefix, COMPONENT_LABEL: name},
             )
+        for container in made.values():
+            container.reload()  # when it was started
         yield made
     finally:
         for container in made.values():

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from typing import Any
 
 import docker
 import pytest
+from docker.models.containers import Container
 
 from infra.catalogue import catalogue
 from infra.pipelines.logs import FREE_SPACE_FLOOR
@@ -27,7 +27,7 @@ from supply.cache import Cache
 from tests.figures import figure
 
 from .conftest import StackUnderTest
-from .delivery import Counted, Store, generator
+from .delivery import Counted, Store, file_system, generator, usage
 
 pytestmark = [pytest.mark.docker, pytest.mark.stack, pytest.mark.timeout(1800)]
 
@@ -108,22 +108,36 @@ class Way:
         """The store's folder on this machine."""
         return self.stack.folder / "data" / self.stack.settings.name_prefix / STORE
 
+    def container(self, component: str) -> Container:
+        """A component's container."""
+        return self.client.containers.get(self.stack.container(component))
+
     def kill(self, component: str) -> None:
         """SIGKILL to its first process, as the kernel would; Docker starts it again."""
-        container = self.client.containers.get(self.stack.container(component))
+        container = self.container(component)
         os.kill(container.attrs["State"]["Pid"], signal.SIGKILL)
 
     def restart(self, component: str) -> None:
-        self.client.containers.get(self.stack.container(component)).restart()
+        self.container(component).restart()
 
     @contextmanager
     def away(self, component: str) -> Iterator[None]:
-        container = self.client.containers.get(self.stack.container(component))
+        container = self.container(component)
         container.stop()
         try:
             yield
         finally:
             container.start()
+
+    @contextmanager
+    def stands_still(self, component: str) -> Iterator[None]:
+        """It gets no processor: connections are taken by the kernel, and nothing answers."""
+        container = self.container(component)
+        container.pause()
+        try:
+            yield
+        finally:
+            container.unpause()
 
     def count(self, run: str, event: Callable[[], object], *, seconds: int, rate: float = RATE, **options: Any) -> Counted:
         """Let a container print for some seconds, do something to the way a third in, and count what is stored."""
@@ -176,18 +190,6 @@ def way(make_stack: Callable[..., StackUnderTest], client: docker.DockerClient) 
         stack.run("down")
 
 
-@contextmanager
-def file_system(folder: Path, size_mb: int) -> Iterator[None]:
-    """A file system of this size over a folder, with the folder's owner and mode."""
-    was = folder.stat()
-    options = f"size={size_mb}m,uid={was.st_uid},gid={was.st_gid},mode={was.st_mode & 0o7777:o}"
-    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "crowsnest-test", folder], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)
-
-
 def test_collector_killed(way: Way):
     found = way.count("collector-killed", lambda: way.kill(COLLECTOR), seconds=30)
 
@@ -220,6 +222,18 @@ def test_store_away(way: Way):
             time.sleep(outage_seconds)
 
     found = way.count(f"store-away-{outage_seconds}-s", event, seconds=outage_seconds * 2, rate=50)
+
+    assert (found.lost, found.repeated) == (0, 0)
+
+
+def test_store_stands_still(way: Way):
+    """A batch that is answered late is stored; who gave up waiting sends it again."""
+
+    def event() -> None:
+        with way.stands_still(STORE):
+            time.sleep(30)
+
+    found = way.count("store-stands-still-30-s", event, seconds=60)
 
     assert (found.lost, found.repeated) == (0, 0)
 
@@ -396,7 +410,7 @@ def test_latency_and_cost_at_rest(way: Way):
     seconds, rate = (120, 10) if FULL else (30, 10)
     name, run, lines = f"{way.stack.settings.name_prefix}-latency", "latency", seconds * rate
     seen: list[float] = []
-    usage_before = {part: usage(way, part) for part in (COLLECTOR, STORE)}
+    usage_before = {part: usage(way.container(part)) for part in (COLLECTOR, STORE)}
     begun = time.monotonic()
     with generator(way.client, name, run, rate=rate, lines=lines, padding=170):
         newest = 0
@@ -413,7 +427,7 @@ def test_latency_and_cost_at_rest(way: Way):
         f"{seen[len(seen) // 2]:.2f} / {seen[len(seen) * 99 // 100]:.2f}",
     )
     for part, (cpu_before, _) in usage_before.items():
-        cpu, rss = usage(way, part)
+        cpu, rss = usage(way.container(part))
         figure(
             f"delivery, {part} at 10 lines/s: CPU %, memory MB", f"{(cpu - cpu_before) / elapsed * 100:.2f}, {rss / 1e6:.0f}"
         )
@@ -424,7 +438,7 @@ def test_what_a_line_takes(way: Way):
     """Bytes on disk and processor time of a line that is like a trader's; crowsnest.capacity rests on these."""
     rate, seconds = 500, 120 if FULL else 30
     lines = rate * seconds
-    before = {part: usage(way, part)[0] for part in (COLLECTOR, STORE)}
+    before = {part: usage(way.container(part))[0] for part in (COLLECTOR, STORE)}
     stored_before, raw_before = (metric(way, name) for name in (STORED, RAW))
 
     found = way.count("trading-lines", lambda: None, seconds=seconds, rate=rate, script=TRADING_LINES)
@@ -435,19 +449,8 @@ def test_what_a_line_takes(way: Way):
         "delivery, bytes of a trading line: raw, stored, share", f"{raw / lines:.0f}, {stored / lines:.1f}, {stored / raw:.3f}"
     )
     for part, cpu_before in before.items():
-        cpu, rss = usage(way, part)
+        cpu, rss = usage(way.container(part))
         cores = (cpu - cpu_before) / (raw / 2**20)
         figure(f"delivery, {part} at {rate} trading lines/s: cores/(MiB/s), memory MB", f"{cores:.2f}, {rss / 1e6:.0f}")
     assert (found.lost, found.repeated) == (0, 0)
     assert stored < raw
-
-
-def usage(way: Way, component: str) -> tuple[float, int]:
-    """Processor seconds since the start and resident bytes of a component's processes."""
-    pid = way.client.containers.get(way.stack.container(component)).attrs["State"]["Pid"]
-    cpu, rss = 0.0, 0
-    for task in [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]:
-        fields = Path(f"/proc/{task}/stat").read_text().rpartition(")")[2].split()
-        cpu += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-        rss += int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
-    return cpu, rss

@@ -66,7 +66,7 @@ def test_a_preview_of_an_unchanged_stack_is_empty(stack: StackUnderTest):
 
 def test_a_preview_names_the_consequence(stack: StackUnderTest):
     logs = stack.tree["pipelines"]["logs"] | {"retention": {"time": "7d", "size": "5GiB"}}
-    stack.write(memory_mb={"redis": 300}, pipelines={"logs": logs, **_trading(stack)})
+    stack.write(memory_mb={"redis": 300}, pipelines=stack.tree["pipelines"] | {"logs": logs})
     try:
         changes = {change["resource"]: change for change in stack.run("preview").document["changes"]}
     finally:
@@ -76,10 +76,6 @@ def test_a_preview_names_the_consequence(stack: StackUnderTest):
     assert "its data stays" in changes["container victorialogs"]["consequence"]
     assert changes["container redis"]["operation"] == "update"
     assert "volume victorialogs" not in changes
-
-
-def _trading(stack: StackUnderTest) -> dict[str, Any]:
-    return {"trading": stack.tree["pipelines"]["trading"]}
 
 
 def test_every_component_survives_a_restart_of_its_container(stack: StackUnderTest, client: docker.DockerClient):

@@ -207,6 +207,7 @@ def test_log_files_hold_metric_lines_of_every_kind_and_end_at_their_size(tmp_pat
     import subprocess
     import sys
 
+    from crowsnest.engine.settings import DEFAULT_STRATEGY_IDS
     from infra.catalogue import PROJECT_ROOT
 
     code = (
@@ -239,9 +240,10 @@ def test_log_files_hold_metric_lines_of_every_kind_and_end_at_their_size(tmp_pat
     totals: Counter[str] = Counter()
     for component, metric in metrics:
         assert component.split("-")[0] == metric["component_name"]
-        assert component in ("BudgetActor", "DatabaseActor") or component.split("-")[1] == metric["strategy_id"]
+        assert component in ("BudgetActor", "DatabaseActor") or metric["strategy_id"] in DEFAULT_STRATEGY_IDS
         if metric["metric_type"] == "counter":
             totals[metric["metric_name"]] += metric["metric_value"]
+    assert {metric["strategy_id"] for _, metric in metrics} >= set(DEFAULT_STRATEGY_IDS)
     assert totals["fills"] == last["fills_total"] > 0
     assert totals["orders"] == last["orders_total"]
     assert totals["orders_denied"] == last["denied_total"] > 0

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from crowsnest.engine.settings import DEFAULT_STRATEGY_IDS
 from tests.log_sink import BlackHole, LogSink
 
 pytestmark = pytest.mark.engine
@@ -66,7 +67,7 @@ def test_two_loops_trade_and_arrive_without_a_gap(sink: LogSink, tmp_path: Path)
         assert not any("pnl" in name.lower() for name in record)
     fills = [record for record in sink.records if record["action"] == "order_filled"]
     assert all(record.keys() >= DEAL for record in fills)
-    assert {record["strategy_id"] for record in fills} == {"ema_cross", "mean_reversion"}
+    assert {record["strategy_id"] for record in fills} == set(DEFAULT_STRATEGY_IDS)
 
     finished = [index for index, record in enumerate(sink.records) if record["action"] == "loop_finished"]
     loops = sink.records[1 : finished[0]], sink.records[finished[0] + 1 : finished[1]]
@@ -116,14 +117,18 @@ def test_sigterm_ends_it_at_once_with_everything_delivered(sink: LogSink, tmp_pa
 
 def test_a_dead_log_server_changes_neither_rate_nor_exit(tmp_path: Path) -> None:
     with BlackHole() as hole:
-        process = start(hole.url, tmp_path, bars_per_second=200, progress_seconds=1)
+        process = start(hole.url, tmp_path, bars_per_second=50, progress_seconds=1)
+        begun = time.monotonic()
+        while not (tmp_path / "heartbeat").exists():
+            assert time.monotonic() - begun < 60
+            time.sleep(0.05)
         time.sleep(4)
         process.send_signal(signal.SIGTERM)
         output, _ = process.communicate(timeout=10)
     assert process.returncode == 0
     rates = [line["bars_per_second"] for line in progress(output)[:-1]]
     assert rates
-    assert all(rate == pytest.approx(200, rel=0.1) for rate in rates)
+    assert all(rate == pytest.approx(50, rel=0.1) for rate in rates)
     ledger = progress(output)[-1]["log"]
     assert ledger["delivered"] == 0
     assert ledger["accepted"] == ledger["queued"] + ledger["in_flight"]

@@ -74,6 +74,13 @@ def test_a_line_without_a_number_gets_its_own_sum():
     assert once[14:] != other[14:]
 
 
+def test_the_number_of_a_line_does_not_depend_on_the_order_of_its_fields():
+    one, other = split(b'event text="a, b",x=1 1763700000000000001\nevent x=1,text="a, b" 1763700000000000001')
+    assert one.rpartition(b"seq=")[2] == other.rpartition(b"seq=")[2]
+    (third,) = split(b'event x=2,text="a, b" 1763700000000000001')
+    assert third.rpartition(b"seq=")[2] != one.rpartition(b"seq=")[2]
+
+
 @pytest.mark.parametrize(
     ("line", "event"),
     [

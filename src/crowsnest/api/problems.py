@@ -53,7 +53,7 @@ TEMPLATES: Final[Mapping[Kind, _Template]] = {
     "not-in-this-stack": _Template(501, "Not part of this stack", "choose its pipeline in Pulumi.<stack>.yaml"),
     "too-many-queries": _Template(429, "Too many queries at once", "wait for the ones that are running, then try again"),
     "not-found": _Template(404, "Not found", "check the address"),
-    "conflict": _Template(409, "Already there", "choose another name"),
+    "conflict": _Template(409, "In conflict with what is there", "look at what is there now, and decide anew"),
     "too-slow": _Template(408, "Too slow", "send the request at once"),
     "too-large": _Template(413, "Too large", "ask for less, or send less"),
 }  # fmt: skip

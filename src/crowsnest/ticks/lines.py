@@ -50,11 +50,16 @@ def _split_with_care(body: bytes) -> list[bytes]:
     return lines
 
 
+def _sum(line: bytes) -> int:
+    """A number that is the same whenever the line comes: Telegraf writes its fields in any order."""
+    return zlib.crc32(b",".join(sorted(re.split(rb"[, ]", line))))
+
+
 def _numbered(line: bytes) -> bytes:
     """A line of a program that does not number its records gets its own sum as number, so that it, too, is stored once."""
     if b"seq=" in line or not (stamp := _STAMP.search(line)):
         return line
-    return line[: stamp.start()] + b",seq=%di" % zlib.crc32(line) + line[stamp.start() :]
+    return line[: stamp.start()] + b",seq=%di" % _sum(line) + line[stamp.start() :]
 
 
 def event_of(line: bytes) -> str:
@@ -79,7 +84,7 @@ def dead_letter(refused: Refused, event: str, now_ns: int) -> bytes:
     stamp = _STAMP.search(refused.line)
     time_ns = int(stamp[1]) if stamp and int(stamp[1]) < 2**63 else now_ns
     run, seq = _RUN.search(refused.line), _SEQ.search(refused.line)
-    number = int(seq[1]) if seq else zlib.crc32(refused.line)
+    number = int(seq[1]) if seq else _sum(refused.line)
     kept = refused.line[:MOST_KEPT].decode(errors="replace")
     fields = [
         f"event={_quoted(event[:120])}",

@@ -128,6 +128,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/auth/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Verify
+         * @description The gateway's question about a request that it holds: may this person do that? The answer's headers say who it is.
+         *
+         *     The held request's method is that of `X-Forwarded-Method`; what may change something must not come from another site.
+         */
+        get: operations["auth_verify"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/budgets": {
         parameters: {
             query?: never;
@@ -1111,6 +1133,11 @@ export interface components {
             role: "viewer" | "operator";
             /** Strategies */
             strategies: string[] | null;
+            /**
+             * Tools
+             * @description what an operator may open besides the viewer
+             */
+            tools: components["schemas"]["Tool"][];
         };
         /**
          * NewCap
@@ -1635,6 +1662,16 @@ export interface components {
             tokens: components["schemas"]["Token"][];
         };
         /**
+         * Tool
+         * @description Pages of another component, behind the same gateway.
+         */
+        Tool: {
+            /** Path */
+            path: string;
+            /** Title */
+            title: string;
+        };
+        /**
          * View
          * @description A saved view.
          */
@@ -2040,6 +2077,54 @@ export interface operations {
             };
             /** @description `not-found` */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    auth_verify: {
+        parameters: {
+            query?: {
+                role?: "viewer" | "operator";
+                strategies?: "any" | "all";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `invalid-query` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `unauthenticated` */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description `forbidden`, `csrf` */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -27,14 +27,15 @@ export class Problem extends Error {
 
   /** Whether the same call may succeed a little later without the person changing anything. */
   get passes(): boolean {
-    return this.status === 0 || this.status === 429 || this.status >= 500;
+    // 501 is what this stack was made without.
+    return this.status === 0 || this.status === 429 || (this.status >= 500 && this.status !== 501);
   }
 }
 
 export function unreachable(): Problem {
   return new Problem({
     type: UNREACHABLE,
-    title: "The log API does not answer",
+    title: "The API does not answer",
     status: 0,
     detail: "Trading is not affected: strategies go on and their records wait in their own queue.",
     hint: "The viewer tries again by itself. On the machine, `make status` shows what is down.",

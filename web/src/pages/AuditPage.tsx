@@ -4,6 +4,7 @@ import { useEffect } from "react";
 import { asProblem } from "../api/problem";
 import { listAudit } from "../api/trading";
 import { Moment } from "../trading/Moment";
+import { Loading } from "../ui/Loading";
 import { ProblemPanel } from "../ui/ProblemPanel";
 
 export function AuditPage() {
@@ -25,6 +26,7 @@ export function AuditPage() {
         all.
       </p>
       {error && <ProblemPanel problem={asProblem(error)} onRetry={() => void refetch()} inline={rows !== undefined} />}
+      {!rows && !error && <Loading />}
       {rows && (
         // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls sideways, so the keyboard has to reach it
         <div className="table-scroll" tabIndex={0} role="group" aria-label="Audit log">

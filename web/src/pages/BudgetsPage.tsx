@@ -1,6 +1,6 @@
 // Budgets: how much capital each strategy may bind and does, who changed it and why, and raises that wait for a second person.
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { asProblem } from "../api/problem";
 import { type Budget, changeBudget, decideRaise, listBudgets, listChanges, type Raise } from "../api/trading";
 import { spanText } from "../logs/time";
@@ -9,6 +9,7 @@ import { Moment } from "../trading/Moment";
 import { decimalText, isAbove, usedShare } from "../trading/numbers";
 import { ReasonForm } from "../trading/ReasonForm";
 import { Link } from "../ui/Link";
+import { Loading } from "../ui/Loading";
 import { ProblemPanel } from "../ui/ProblemPanel";
 
 const KEY = ["budgets"];
@@ -87,10 +88,11 @@ function History({ strategyId }: { strategyId: string }) {
     queryFn: ({ signal }) => listChanges(strategyId, null, signal),
   });
   if (error) return <ProblemPanel problem={asProblem(error)} inline />;
-  if (data?.rows.length === 0) return <p className="muted">It has never been changed.</p>;
+  if (!data) return <Loading />;
+  if (data.rows.length === 0) return <p className="muted">It has never been changed.</p>;
   return (
     <ol className="history">
-      {data?.rows.map((one) => (
+      {data.rows.map((one) => (
         <li key={one.id}>
           <Moment time={one.changed} /> {decimalText(one.previous_usd, 2)} → {decimalText(one.cap_usd, 2)} by{" "}
           {one.changed_by}
@@ -107,6 +109,7 @@ function BudgetCard({ budget }: { budget: Budget }) {
   const [editing, setEditing] = useState<Budget | null>(null);
   const [said, setSaid] = useState("");
   const [showsHistory, setShowsHistory] = useState(false);
+  const opener = useRef<HTMLButtonElement>(null);
 
   // Of the budget as it was when the form was opened: who changed it meanwhile is not overwritten.
   async function change(form: FormData, reason: string) {
@@ -137,6 +140,7 @@ function BudgetCard({ budget }: { budget: Budget }) {
         <ReasonForm
           label={`Change the budget of ${budget.strategy_id}`}
           submit="Change"
+          opener={opener}
           onSubmit={change}
           onCancel={() => setEditing(null)}
         >
@@ -164,6 +168,7 @@ function BudgetCard({ budget }: { budget: Budget }) {
           <button
             type="button"
             className="button"
+            ref={opener}
             onClick={() => {
               setSaid("");
               setEditing(budget);
@@ -203,6 +208,7 @@ export function BudgetsPage() {
         raise takes two people.
       </p>
       {error && <ProblemPanel problem={asProblem(error)} onRetry={() => void refetch()} inline={data !== undefined} />}
+      {!data && !error && <Loading />}
       {data?.length === 0 && (
         <div className="empty">
           <h2>No budgets</h2>

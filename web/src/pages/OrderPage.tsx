@@ -10,9 +10,17 @@ import { BookTable, FILL_COLUMNS, POSITION_COLUMNS, SIGNAL_COLUMNS } from "../tr
 import { Moment } from "../trading/Moment";
 import { decimalText, latencyText, priceText } from "../trading/numbers";
 import { Link } from "../ui/Link";
+import { Loading } from "../ui/Loading";
 import { ProblemPanel } from "../ui/ProblemPanel";
 
 const MOST_RECORDS = 200;
+/** For so long after its last change, more may come: a later state, and records that are still on their way. */
+const SETTLED_MS = 60_000;
+const REFRESH_MS = 3_000;
+
+function refresh(updated: string | undefined): number | false {
+  return updated && Date.now() - Date.parse(updated) < SETTLED_MS ? REFRESH_MS : false;
+}
 
 function Fact({ name, children }: { name: string; children: ReactNode }) {
   return (
@@ -60,6 +68,7 @@ function Records({ logs }: { logs: OrderStory["logs"] }) {
   const { data, error, refetch } = useQuery({
     queryKey: ["order-records", logs],
     queryFn: ({ signal }) => queryLogs({ ...logs, limit: MOST_RECORDS }, signal),
+    refetchInterval: () => refresh(logs.end),
   });
   const link = new URLSearchParams({ q: logs.q, start: logs.start, end: logs.end, strategy_id: logs.strategy_id });
   // The log store answers newest first; a story begins at its beginning.
@@ -68,6 +77,7 @@ function Records({ logs }: { logs: OrderStory["logs"] }) {
     <section aria-labelledby="order-records">
       <h2 id="order-records">Records</h2>
       {error && <ProblemPanel problem={asProblem(error)} onRetry={() => void refetch()} />}
+      {!data && !error && <Loading />}
       {data && rows.length === 0 && <p className="muted">The log store has no record of this order, or no more.</p>}
       {rows.length > 0 && (
         <ol className="order-records">
@@ -92,6 +102,7 @@ export function OrderPage({ runId, orderId }: { runId: string; orderId: string }
   const { data, error, refetch } = useQuery({
     queryKey: ["order", runId, orderId],
     queryFn: ({ signal }) => findOrder(runId, orderId, signal),
+    refetchInterval: (query) => refresh(query.state.data?.order.updated),
   });
   return (
     <main className="page page-padded">
@@ -100,6 +111,7 @@ export function OrderPage({ runId, orderId }: { runId: string; orderId: string }
       </p>
       <h1 className="mono">{orderId}</h1>
       {error && <ProblemPanel problem={asProblem(error)} onRetry={() => void refetch()} />}
+      {!data && !error && <Loading />}
       {data && (
         <>
           <Facts order={data.order} />

@@ -1,12 +1,13 @@
 // The stack's containers: their state, the way to their records, and the restart of those that may be restarted.
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { asProblem } from "../api/problem";
 import { listServices, restartService, type Service } from "../api/trading";
 import { encodeFilter } from "../logs/logsql";
 import { useSession } from "../session";
 import { ReasonForm } from "../trading/ReasonForm";
 import { Link } from "../ui/Link";
+import { Loading } from "../ui/Loading";
 import { ProblemPanel } from "../ui/ProblemPanel";
 
 const KEY = ["services"];
@@ -25,6 +26,7 @@ function ServiceRow({ service, onSaid }: { service: Service; onSaid: (text: stri
   const queries = useQueryClient();
   const isOperator = useSession().role === "operator";
   const [asking, setAsking] = useState(false);
+  const opener = useRef<HTMLButtonElement>(null);
   const { component } = service;
 
   async function restart(_: FormData, reason: string) {
@@ -55,6 +57,7 @@ function ServiceRow({ service, onSaid }: { service: Service; onSaid: (text: stri
             <button
               type="button"
               className="button"
+              ref={opener}
               onClick={() => setAsking(true)}
               aria-label={`Restart ${component}`}
             >
@@ -69,6 +72,7 @@ function ServiceRow({ service, onSaid }: { service: Service; onSaid: (text: stri
             <ReasonForm
               label={`Restart ${component}`}
               submit={`Restart ${component}`}
+              opener={opener}
               onSubmit={restart}
               onCancel={() => setAsking(false)}
             />
@@ -95,6 +99,7 @@ export function ServicesPage() {
       <p className="muted">The stack's containers. A restart takes a reason, and is in the audit log.</p>
       {error && <ProblemPanel problem={asProblem(error)} onRetry={() => void refetch()} inline={data !== undefined} />}
       <p role="status">{said}</p>
+      {!data && !error && <Loading />}
       {data && (
         // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls sideways, so the keyboard has to reach it
         <div className="table-scroll" tabIndex={0} role="group" aria-label="Services">

@@ -15,6 +15,7 @@ import { navigate, useQueryString } from "../location";
 import { BookTable, FILL_COLUMNS, ORDER_COLUMNS, POSITION_COLUMNS, SIGNAL_COLUMNS } from "../trading/BookTable";
 import { BOOKS, type Book } from "../trading/books";
 import { Link } from "../ui/Link";
+import { Loading } from "../ui/Loading";
 import { ProblemPanel } from "../ui/ProblemPanel";
 
 const REFRESH_MS = 5_000;
@@ -101,6 +102,7 @@ function Rows<Row>({
   return (
     <>
       {error && <ProblemPanel problem={asProblem(error)} onRetry={() => void refetch()} inline={rows !== undefined} />}
+      {!rows && !error && <Loading />}
       {rows?.length === 0 && (
         <div className="empty">
           <h2>No {TITLES[book].toLowerCase()}</h2>

@@ -37,7 +37,11 @@ class ServiceDesk:
             Problem: this stack has none.
         """
         if self._docker is None:
-            raise Problem("not-in-this-stack", "this stack has no socket proxy", "set `services: true` of the pipeline viewer")
+            raise Problem(
+                "not-in-this-stack",
+                "this stack has no socket proxy",
+                "give the pipeline viewer the key `services` (docs/trading-api.md), then `make up`",
+            )
         return self._docker
 
     async def close(self) -> None:

@@ -61,7 +61,7 @@ def test_metrics_of_containers_are_read_where_there_are_any(host):
 def test_nothing_of_a_metric_is_forgotten_within_a_day_or_becomes_a_label_in_loki(host):
     text = host.file("/etc/alloy/lines.alloy").content_string
 
-    assert text.count('max_idle_duration = "72h"') == text.count("max_idle_duration") == 3
+    assert text.count('max_idle_duration = "72h"') == text.count("max_idle_duration =") == 3
     assert 'values = ["component", "source", "strategy_id", "level", "dead_letter"]' in text
     for selector in ('{metric_type="gauge"}', '{metric_type="counter"}'):
         assert f"selector = `{selector}`" in text
