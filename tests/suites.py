@@ -38,8 +38,8 @@ SUITES = {
 # What a stack's behaviour depends on. Not told apart by suite, but for the tests themselves: nearly everything goes into every
 # stack.
 INPUTS = [
-    "catalogue.yml", "Pulumi*.yaml", "ansible.cfg", "dashboards", "infra", "inventories", "playbooks", "plugins", "pyproject.toml",
-    "requirements.txt", "roles", "rules", "scripts", "src", "supply", "web", "tests/*.py", "tests/browser/*",
+    "catalogue.yml", "Pulumi*.yaml", "ansible.cfg", "dashboards", "infra", "inventories", "playbooks", "plugins",
+    "pyproject.toml", "requirements.txt", "roles", "rules", "scripts", "src", "supply", "web", "tests/*.py", "tests/browser/*",
     "tests/containers", "tests/contract/*", "tests/e2e/*", "tests/trader",
 ]  # fmt: skip
 
