@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 BEGUN := $(shell date +%s)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up down purge status refill drift preview logs certificate images lock test test-tools check unit contract molecule molecule-quick stack vm vm-where-quick vm-lynis delivery ticks bench bench-ticks pythons docs clean-room web-build web-check web-test web-types drill
+.PHONY: help venv up down purge status refill drift preview logs certificate images lock test test-tools check unit contract molecule molecule-quick stack vm vm-where-quick vm-lynis delivery ticks bench bench-ticks pythons docs dashboards-check clean-room web-build web-check web-test web-types drill
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -120,11 +120,15 @@ bench: test-tools ## cost of log calls, metrics, alerts and the log API as ratio
 	@$(PYTHON) -m tests.bench.bench_trading
 	@$(PYTHON) -m tests.bench.bench_strategy
 
-docs: venv ## write what is derived: README of each role, the control matrix, the collectors' rules, alerts, the API's description
+dashboards-check: test-tools ## ask every question of every panel of the running stack's stores: STACK=full, SINCE=24h
+	@$(PYTHON) -W ignore::DeprecationWarning -m scripts.dashboards_check --stack $(STACK) $(if $(SINCE),--since $(SINCE))
+
+docs: venv ## write what is derived: README of each role, control matrix, collectors' rules, alerts, dashboards, the API's description
 	@$(PYTHON) scripts/role_docs.py
 	@$(PYTHON) -m scripts.collector_files
 	@$(PYTHON) -m crowsnest.api openapi --output src/crowsnest/api/openapi.json
 	@$(PYTHON) -m scripts.rules
+	@$(PYTHON) -m dashboards
 
 pythons: venv ## the library's tests on other Python versions: PYTHONS="python3.12 /path/to/python3.13"
 	@scripts/test_pythons.sh $(PYTHONS)

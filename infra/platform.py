@@ -14,6 +14,7 @@ from infra.catalogue import Component
 from infra.daemon import Daemon
 from infra.host import Host
 from infra.network import declare_networks
+from infra.pipelines.dashboards import DashboardsPipeline
 from infra.pipelines.gateway import GatewayPipeline
 from infra.pipelines.log_metrics import LogMetricsPipeline
 from infra.pipelines.logs import LogsPipeline
@@ -33,6 +34,7 @@ PIPELINES = {
     "gateway": GatewayPipeline,
     "log_metrics": LogMetricsPipeline,
     "ticks": TicksPipeline,
+    "dashboards": DashboardsPipeline,
 }
 
 

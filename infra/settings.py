@@ -14,7 +14,7 @@ import yaml
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from infra import gateway, scraping
+from infra import gateway, grafana, scraping
 from infra.catalogue import PROJECT_ROOT, Component, Model, Paths, PublishedPort, catalogue
 
 PROJECT = "crowsnest"
@@ -27,7 +27,7 @@ API_SCHEMA = "trading"
 # The API's pool, and what migrates beside it.
 API_CONNECTIONS = 12
 # As whom dashboards log in at the store of ticks, who may only read.
-TICKS_READER = f"{PROJECT}_reader"
+TICKS_READER = grafana.TICKS_READER
 # In the folder that Telegraf reads.
 TICKS_LOG_FILE = "trader.logs"
 CONFIG_KEY = f"{PROJECT}:stack"
@@ -331,6 +331,30 @@ class Ticks(Model):
         return ["questdb", "telegraf", "ticker", *(["ticks-relay"] if self.profile == "durable" else [])]
 
 
+class Plugin(Model):
+    """A plugin of Grafana that is no part of its image: an archive on this machine or elsewhere, and its sum."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    version: Annotated[str, Field(pattern=r"^v?\d+\.\d+\.\d+$")]
+    archive: Annotated[str, Field(pattern=r"^(/|https://)\S+\.(zip|tar\.gz)$")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Dashboards(Model):
+    """Pipeline ``dashboards``: Grafana, over the stores that the stack has."""
+
+    # False: people change what they look at, and save nothing; dashboards are changed in dashboards/. True is the source's way
+    # (allowUiUpdates): what is saved stays until the file changes.
+    editable: bool = False
+    # Without victoriametrics-logs-datasource, the dashboard of VictoriaLogs is left out; see docs/dashboards.md.
+    plugins: list[Plugin] = []
+
+    @property
+    def components(self) -> list[str]:
+        """What runs."""
+        return [grafana.NAME]
+
+
 class Pipelines(Model):
     """A pipeline runs when its key is present, with its defaults where the value is empty."""
 
@@ -341,6 +365,7 @@ class Pipelines(Model):
     gateway: Gateway | None = None
     log_metrics: LogMetrics | None = None
     ticks: Ticks | None = None
+    dashboards: Dashboards | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -355,10 +380,12 @@ class Pipelines(Model):
             raise ValueError("viewer shows what logs stores; choose the pipeline logs, too")
         if self.gateway and not self.viewer:
             raise ValueError("gateway lets in who has signed in at the viewer; choose the pipeline viewer, too")
+        if self.dashboards and not self.metrics:
+            raise ValueError("dashboards show what metrics stores; choose the pipeline metrics, too")
         return self
 
     @property
-    def enabled(self) -> dict[str, Logs | Trading | Viewer | Metrics | LogMetrics | Gateway | Ticks]:
+    def enabled(self) -> dict[str, Logs | Trading | Viewer | Metrics | LogMetrics | Gateway | Ticks | Dashboards]:
         """The pipelines that run, by name."""
         return {name: value for name, value in self if value is not None}
 
@@ -428,6 +455,7 @@ class Settings(Model):
         wanted: dict[str, dict[str, object]] = {
             "postgres-exporter": {"name": MONITOR, "member_of": ["pg_monitor"]},
             "trader": {"name": TRADER_ROLE},
+            grafana.NAME: {"name": grafana.ROLE, "member_of": [grafana.READS], "connections": grafana.CONNECTIONS},
             "api": {"name": API_ROLE, "owns_schema": API_SCHEMA, "connections": API_CONNECTIONS},
         }
         return [
@@ -539,6 +567,7 @@ class Settings(Model):
             "containers": {**self.containers_brought.model_dump(), "refill_folder": REFILL_FOLDER},
             "metrics": self._metrics(),
             "gateway": gateway.described(self),
+            "grafana": grafana.described(self),
             "log_metrics": self._log_metrics(),
             "shared_folders": self._shared_folders(),
             "ticks": self._ticks(),

@@ -33,12 +33,13 @@ SUITES = {
     "ticks": ["tests/e2e/test_ticks.py"],
     "delivery": ["tests/e2e/test_delivery.py"],
     "log_metrics": ["tests/e2e/test_log_metrics.py"],
+    "dashboards": ["tests/e2e/test_dashboards.py"],
 }  # fmt: skip
 # What a stack's behaviour depends on. Not told apart by suite, but for the tests themselves: nearly everything goes into every
 # stack.
 INPUTS = [
-    "catalogue.yml", "Pulumi*.yaml", "ansible.cfg", "infra", "inventories", "playbooks", "plugins", "pyproject.toml",
-    "requirements.txt", "roles", "rules", "scripts", "src", "supply", "web", "tests/*.py", "tests/browser/*",
+    "catalogue.yml", "Pulumi*.yaml", "ansible.cfg", "dashboards", "infra", "inventories", "playbooks", "plugins",
+    "pyproject.toml", "requirements.txt", "roles", "rules", "scripts", "src", "supply", "web", "tests/*.py", "tests/browser/*",
     "tests/containers", "tests/contract/*", "tests/e2e/*", "tests/trader",
 ]  # fmt: skip
 

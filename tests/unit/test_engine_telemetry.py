@@ -167,3 +167,28 @@ def test_the_calmer_asset_weighs_more():
     # Uncorrelated: the weights are as the inverse variances, 4 to 1.
     assert weights[0] == pytest.approx(0.8, abs=1e-3)
     assert minimum_variance([[0.0] * 4, [0.0] * 4]) == [0.5, 0.5]
+
+
+def test_a_signal_to_enter_is_a_prediction_and_one_to_leave_is_none(telemetry):
+    telemetry.signal("ema_cross", "AAPL", "BUY", 0.35, enters=True)
+    telemetry.signal("ema_cross", "AAPL", "SELL", 0.9, enters=False)
+
+    assert value(telemetry, 'trading_ml_prediction_confidence_count{strategy="ema_cross"}') == 1
+    assert value(telemetry, 'trading_ml_prediction_confidence_bucket{le="0.4",strategy="ema_cross"}') == 1
+
+
+def test_the_feature_that_decides_the_profit_has_the_weight(telemetry):
+    for number in range(-VOLATILITY_DAYS, 40):
+        telemetry.day_begins(bars(100 + number % 7, volume=1_000_000.0 + number % 3))
+        strength = (number * 37 % 100) / 100
+        telemetry.signal("ema_cross", "AAPL", "BUY", strength, enters=True)
+        telemetry.position_opened(str(number), "ema_cross", "AAPL")
+        telemetry.position_closed(str(number), "ema_cross", 1000 * strength)
+        telemetry.day_ends(portfolio(1_000_000))
+
+    weights = {
+        name: value(telemetry, f'trading_ml_feature_importance{{feature="{name}"}}')
+        for name in ("signal_strength", "volatility", "momentum", "volume")
+    }
+    assert sum(weights.values()) == pytest.approx(1)
+    assert weights["signal_strength"] > 0.5

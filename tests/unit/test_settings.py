@@ -19,11 +19,11 @@ def test_the_stacks_hold_what_the_design_says():
     assert names("demo") == ["victorialogs", "alloy", "postgresql", "trader", "api"]
     metrics = ["prometheus", "alertmanager", "node-exporter", "blackbox-exporter", "cadvisor"]
     log_metrics = ["mimir", "loki", "alloy-trader"]
-    assert names("base") == ["victorialogs", "vector", "api", "caddy", *log_metrics, *metrics]
+    assert names("base") == ["victorialogs", "vector", "api", "caddy", *log_metrics, *metrics, "grafana"]
     assert set(names("base")) < set(names("prod"))
     assert "trader" in names("prod")
-    # A stack has one collector; this one has what can be built from packages.
-    assert set(names("full")) == set(catalogue().components) - {"vector", "cadvisor"}
+    # A stack has one collector; this one has only what can be built from packages.
+    assert set(names("full")) == set(catalogue().components) - {"vector", "cadvisor", "grafana"}
 
 
 @pytest.mark.parametrize("stack", stack_settings.stack_names())

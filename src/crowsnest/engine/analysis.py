@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 _BINS = 10
@@ -43,6 +43,35 @@ def population_stability(reference: Sequence[float], recent: Sequence[float]) ->
 
     pairs = zip(shares(reference), shares(recent), strict=True)
     return sum((now - before) * math.log(now / before) for before, now in pairs)
+
+
+def importance(features: Mapping[str, Sequence[float]], outcomes: Sequence[float]) -> dict[str, float]:
+    """Share of each feature in what goes with the outcomes: Spearman's rank correlation without its sign, summing to 1.
+
+    Ranks, because one large profit must not decide. All 0 when no feature goes with the outcomes.
+
+    Args:
+        features: values of each feature, as many as outcomes.
+        outcomes: what came of it.
+    """
+    ranked = _ranks(outcomes)
+    found = {name: abs(_correlation(_ranks(values), ranked)) for name, values in features.items()}
+    total = sum(found.values())
+    return {name: value / total if total else 0.0 for name, value in found.items()}
+
+
+def _ranks(values: Sequence[float]) -> list[float]:
+    """The place of each value in order; equal ones share the mean of their places."""
+    ordered = sorted(values)
+    first = {value: place for place, value in reversed(list(enumerate(ordered)))}
+    last = {value: place for place, value in enumerate(ordered)}
+    return [(first[value] + last[value]) / 2 for value in values]
+
+
+def _correlation(one: Sequence[float], other: Sequence[float]) -> float:
+    """Pearson's; 0 when one of them does not vary."""
+    (first, cross), (_, second) = _covariance([one, other])
+    return cross / math.sqrt(first * second) if first > 0 and second > 0 else 0.0
 
 
 def minimum_variance(columns: Sequence[Sequence[float]]) -> list[float] | None:

@@ -130,7 +130,7 @@ class LoggedStrategy(Strategy):  # type: ignore[misc]
 
     def on_position_opened(self, event: PositionOpened) -> None:
         """Log a new position."""
-        self._telemetry.position_opened(event.position_id.value)
+        self._telemetry.position_opened(event.position_id.value, self.STRATEGY_ID, event.instrument_id.symbol.value)
         self._say(
             "position opened",
             event.instrument_id,
@@ -199,7 +199,8 @@ class LoggedStrategy(Strategy):  # type: ignore[misc]
         held = self._held(instrument_id)
         bought = direction == "LONG" or (direction == "FLAT" and held < 0)
         strength = min(1.0, max(0.0, strength))
-        self._telemetry.signal(self.STRATEGY_ID, "BUY" if bought else "SELL", strength)
+        symbol = instrument_id.symbol.value
+        self._telemetry.signal(self.STRATEGY_ID, symbol, "BUY" if bought else "SELL", strength, enters=direction != "FLAT")
         self._count("signals")
         now = self.clock.timestamp_ns()
         self.msgbus.publish(TOPIC, Signal(self.STRATEGY_ID, instrument_id.value, direction, strength, price, now))

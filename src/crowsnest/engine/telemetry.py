@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from crowsnest.alerts.thresholds import THRESHOLDS
-from crowsnest.engine.analysis import Portfolio, minimum_variance, population_stability
+from crowsnest.engine.analysis import Portfolio, importance, minimum_variance, population_stability
 from crowsnest.logs import VictoriaLogsHandler
 from crowsnest.logs.prometheus import LedgerCollector
 from crowsnest.metrics import (
@@ -46,6 +46,8 @@ CALM, NORMAL = 15.0, 30.0
 REGIMES = ("Calm", "Normal", "Storm")
 # Trading days for which a tripped kill switch keeps strategies from entering.
 COOL_DOWN_DAYS = 20
+# Closed positions that the weights of features are made from: the last ones, and how many it takes at the least.
+POSITIONS_WEIGHED, POSITIONS_NEEDED = 250, 30
 # Share of a day's volume that one order may be.
 POV_LIMIT = 0.01
 
@@ -67,6 +69,14 @@ class _Order:
 
 
 @dataclass(slots=True)
+class _Position:
+    """When a position was opened, and what was known then."""
+
+    day: int
+    features: Mapping[str, float]
+
+
+@dataclass(slots=True)
 class _Market:
     """What has been seen of a symbol."""
 
@@ -75,6 +85,7 @@ class _Market:
     bars: int = 0
     days: int = 0
     rose: bool | None = None
+    volumes: deque[float] = field(default_factory=lambda: deque(maxlen=VOLATILITY_DAYS))
     returns: deque[float] = field(default_factory=lambda: deque(maxlen=VOLATILITY_DAYS))
 
 
@@ -112,7 +123,9 @@ class Telemetry:
         self._orders: dict[str, _Order] = {}
         self._markets = {symbol: _Market() for symbol in self._symbols}
         self._basket: list[float] = []
-        self._opened_on: dict[str, int] = {}
+        self._open: dict[str, _Position] = {}
+        self._strengths: dict[tuple[str, str], float] = {}
+        self._outcomes: deque[tuple[Mapping[str, float], float]] = deque(maxlen=POSITIONS_WEIGHED)
         self._day_trades: deque[int] = deque()
         self._equity = self._peak = 0.0
         self._regime: int | None = None
@@ -199,6 +212,7 @@ class Telemetry:
         if market.rose is not None and rose != market.rose:  # the flow of orders has turned
             self.data.inc("ofi_events_generated", symbol=symbol)
         market.close, market.volume, market.rose, market.bars = close, volume, rose, market.bars + 1
+        market.volumes.append(volume)
 
     def bar_processed(self, symbol: str) -> None:
         """A strategy looks at a bar; its age is the time since the day was fed."""
@@ -217,10 +231,14 @@ class Telemetry:
 
     # Signals and orders
 
-    def signal(self, strategy: str, direction: str, strength: float) -> None:
+    def signal(self, strategy: str, symbol: str, direction: str, strength: float, *, enters: bool) -> None:
         """A strategy wants to be long (BUY), or short or flat (SELL); strength from 0 to 1."""
+        strength = min(1.0, max(0.0, strength))
         self.strategy.inc("signals_generated", strategy=strategy, direction=direction)
-        self.strategy.observe("signal_strength", min(1.0, max(0.0, strength)), strategy=strategy)
+        self.strategy.observe("signal_strength", strength, strategy=strategy)
+        if enters:  # a prediction; to leave is to end one
+            self.trading.record_prediction(strategy, strength)
+            self._strengths[strategy, symbol] = strength
 
     def may_enter(self) -> bool:
         """The risk check before a position is opened: no, while a kill switch is active."""
@@ -295,9 +313,22 @@ class Telemetry:
             self.trading.record_slippage(slippage)
             self.orders.observe("orders_slippage_bps", slippage, symbol=known.symbol)
 
-    def position_opened(self, position: str) -> None:
-        """For the count of day trades."""
-        self._opened_on[position] = self._day_number
+    def position_opened(self, position: str, strategy: str, symbol: str) -> None:
+        """For the count of day trades, and for what comes of what is known now."""
+        self._open[position] = _Position(self._day_number, self._features(strategy, symbol))
+
+    def _features(self, strategy: str, symbol: str) -> Mapping[str, float]:
+        """What a strategy could know of a symbol, of the last days; nothing while there are not enough of them."""
+        market = self._markets[symbol]
+        returns, volumes = list(market.returns), list(market.volumes)
+        if len(returns) < VOLATILITY_DAYS or (strategy, symbol) not in self._strengths:
+            return {}
+        return {
+            "signal_strength": self._strengths[strategy, symbol],
+            "volatility": statistics.stdev(returns),
+            "momentum": sum(returns),
+            "volume": volumes[-1] / (statistics.fmean(volumes) or 1.0),
+        }
 
     def position_closed(self, position: str, strategy: str, pnl_dollars: float) -> None:
         """A round trip is over."""
@@ -305,8 +336,21 @@ class Telemetry:
         self._trades += 1
         self._wins += pnl_dollars > 0
         self.trading.update_model(accuracy=self._wins / self._trades)
-        if self._opened_on.pop(position, None) == self._day_number:
+        opened = self._open.pop(position, None)
+        if opened is None:
+            return
+        if opened.day == self._day_number:
             self._day_trades.append(self._day_number)
+        if opened.features:
+            self._outcomes.append((opened.features, pnl_dollars))
+
+    def _weigh(self) -> None:
+        """What went with profit, of all that was known when the last positions were opened."""
+        if len(self._outcomes) < POSITIONS_NEEDED:
+            return
+        known, outcomes = zip(*self._outcomes, strict=True)
+        columns = {name: [one[name] for one in known] for name in known[0]}
+        self.trading.update_feature_importance(importance(columns, outcomes))
 
     # The end of a day
 
@@ -365,6 +409,7 @@ class Telemetry:
             self.trading.update_model(psi_drift=drift)
         if self._day_number % VOLATILITY_DAYS == 0:
             self._optimize()
+            self._weigh()
 
     def _enter_regime(self, regime: int) -> None:
         if self._regime is not None and regime != self._regime:

@@ -41,6 +41,7 @@ _EVENT_TYPE = Label("event_type", known=("bar", "tick", "ofi"), closed=True)
 _ERROR_TYPE = Label("error_type", cap=25)
 _REASON = Label("reason", cap=25)
 _CHECK_TYPE = Label("check_type", cap=25)
+_FEATURE = Label("feature", cap=25)
 _FROM_REGIME = Label("from_regime", known=("Calm", "Normal", "Storm"), closed=True)
 _TO_REGIME = Label("to_regime", known=("Calm", "Normal", "Storm"), closed=True)
 # Open, though three are known: the name of the switch that stopped trading is the last thing to fold into "other".
@@ -100,9 +101,17 @@ TRADING_OURS = (
     _counter("trading_slippage_cost_bps_total", "slippage_cost", "Sum of slippage above 0 in basis points"),
     _counter("trading_price_improvement_bps_total", "price_improvement", "Sum of slippage below 0 in basis points, positive"),
     _gauge("trading_vix", "vix", "Volatility index (VIX)"),
+    _gauge("trading_ml_feature_importance", "ml_feature_importance", "Weight of a feature in the model, 0 to 1", _FEATURE),
+    _histogram(
+        "trading_ml_prediction_confidence",
+        "ml_prediction_confidence",
+        "Confidence of the model's predictions, 0 to 1",
+        (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1),
+        _STRATEGY,
+    ),
 )
-"""Ours: the monotonic halves of the sums that may fall, so that rate() and increase() are right; and the value of a breaker
-for which no source names a metric."""
+"""Ours: the monotonic halves of the sums that may fall, so that rate() and increase() are right; the value of a breaker
+for which no source names a metric; and what two panels of S3-43 show, for which no source names one either."""
 
 DATA_PLANE = (
     _counter("data_ticks_received_total", "ticks_received", "Tick events received", _SOURCE, _SYMBOL),

@@ -43,6 +43,8 @@ class TradingMetrics(MetricSource):
     slippage_cost: Family
     price_improvement: Family
     vix: Family
+    ml_feature_importance: Family
+    ml_prediction_confidence: Family
 
     def __init__(
         self,
@@ -157,6 +159,15 @@ class TradingMetrics(MetricSource):
             self.ml_model_accuracy.set(accuracy)
         if psi_drift is not None:
             self.ml_psi_drift.set(psi_drift)
+
+    def update_feature_importance(self, weights: Mapping[str, float]) -> None:
+        """The weight of each feature in the model, 0 to 1; a feature that is not named keeps its last one."""
+        for feature, weight in weights.items():
+            self.ml_feature_importance.labels(feature).set(weight)
+
+    def record_prediction(self, strategy: str, confidence: float) -> None:
+        """Put the confidence of a prediction, 0 to 1, into its histogram."""
+        self.ml_prediction_confidence.labels(strategy).observe(confidence)
 
 
 def _magnitude(value: float | None) -> float | None:
