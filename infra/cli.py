@@ -1,5 +1,5 @@
 """Deploy a stack: ``python -m infra.cli up | preview | drift | down | purge | status | refill | describe | address |
-certificate``.
+certificate | backup | backups | restore | restore-test``.
 
 Exit codes: 0 done and as declared, 1 failed, 2 drift found or refused with nothing changed.
 """
@@ -18,8 +18,10 @@ from functools import cached_property
 from pathlib import Path
 
 import docker
+from docker.errors import DockerException
 
 from infra import authority, daemon, health, preflight, reload, repair
+from infra import backup as keeping
 from infra import refill as refilling
 from infra import settings as stack_settings
 from infra.checkpoint import Checkpoint
@@ -92,6 +94,7 @@ class Deployment:
 def up(deployment: Deployment, options: argparse.Namespace) -> int:
     """Converge, and end only when every service is healthy."""
     settings, report, client = deployment.settings, deployment.report, deployment.client
+    keeping.check_no_restore(settings)
     preflight.check_host(settings)
     preflight.check_state(client, settings, deployment.checkpoint, accept_daemon=options.accept_daemon)
     replaced = _urns_of(options.replace, deployment)
@@ -187,6 +190,7 @@ def down(deployment: Deployment, _options: argparse.Namespace) -> int:
 
 
 def _take_down(deployment: Deployment) -> None:
+    keeping.check_no_restore(deployment.settings)
     preflight.check_daemon(deployment.client, deployment.checkpoint)
     if deployment.checkpoint.pending:
         deployment.engine.forget_pending()
@@ -218,10 +222,15 @@ def _confirm(settings: Settings, doomed: Sequence[Path]) -> None:
     """Ask for the stack's name; no terminal means no."""
     places = " and ".join(map(str, doomed)) or "nothing on disk"
     question = f"This removes stack {settings.stack} with all its data in {places}.\nType the stack's name to go on: "
+    _ask_for_name(settings, question, f"purge removes the data of stack {settings.stack}; give --yes (make purge YES=1)")
+
+
+def _ask_for_name(settings: Settings, question: str, without_terminal: str) -> None:
+    """Go on only when the stack's name is typed."""
     if not sys.stdin.isatty():
-        raise Refused(f"purge removes the data of stack {settings.stack}; give --yes (make purge YES=1) to mean it")
+        raise Refused(f"{without_terminal} to mean it")
     if input(question).strip() != settings.stack:
-        raise Refused("not purged: the name did not match")
+        raise Refused("nothing was done: the name did not match")
 
 
 def refill(deployment: Deployment, options: argparse.Namespace) -> int:
@@ -284,8 +293,65 @@ def certificate(deployment: Deployment, _options: argparse.Namespace) -> int:
     return OK
 
 
+def backup(deployment: Deployment, options: argparse.Namespace) -> int:
+    """Save every store while it runs, check the repository, and remove what is no longer kept; as root."""
+    outcomes = keeping.backup(keeping.Keeper(deployment.settings, deployment.report.say), options.store)
+    return _close_outcomes(deployment, outcomes)
+
+
+def backups(deployment: Deployment, _options: argparse.Namespace) -> int:
+    """List the backups there are."""
+    snapshots = keeping.listed(keeping.Keeper(deployment.settings, deployment.report.say))
+    deployment.report.table(("backup", "store", "made"), [(one.id, one.store, f"{one.time[:19]}Z") for one in snapshots])
+    deployment.report.close("ok", backups=[asdict(one) for one in snapshots])
+    return OK
+
+
+def restore(deployment: Deployment, options: argparse.Namespace) -> int:
+    """Put stores back as they were saved; asks. Secrets and Pulumi's state only when they are named; as root."""
+    settings, keeper = deployment.settings, keeping.Keeper(deployment.settings, deployment.report.say)
+    if not options.yes:
+        what = ", ".join(options.store) or "every store"
+        _ask_for_name(
+            settings,
+            f"This exchanges the data of {what} of stack {settings.stack}.\nType the stack's name to go on: ",
+            f"restore exchanges the data of {what} of stack {settings.stack}; give --yes (make restore YES=1)",
+        )
+    return _close_outcomes(deployment, keeping.restore(keeper, options.store, options.backup))
+
+
+def restore_test(deployment: Deployment, options: argparse.Namespace) -> int:
+    """Try the restore of the last backups in a scratch place, and compare; the stack goes on. As root."""
+    outcomes = keeping.restore_test(keeping.Keeper(deployment.settings, deployment.report.say), options.store)
+    return _close_outcomes(deployment, outcomes)
+
+
+def _close_outcomes(deployment: Deployment, outcomes: Sequence[keeping.Outcome]) -> int:
+    """What became of each store, as a table."""
+    well = all(one.ok for one in outcomes)
+    deployment.report.table(
+        ("store", "result", "recovery point", "seconds", "figures equal"),
+        [
+            (
+                one.store,
+                "ok" if one.ok else "failed",
+                keeping.when(one.at) if one.at else "",
+                f"{one.seconds:.1f}",
+                one.compared,
+            )
+            for one in outcomes
+        ],
+    )
+    deployment.report.close("ok" if well else "failed", stores=keeping.as_json(outcomes))
+    return OK if well else FAILED
+
+
 COMMANDS = {
-    command.__name__: command for command in (up, preview, drift, down, purge, status, refill, describe, address, certificate)
+    command.__name__.replace("_", "-"): command
+    for command in (
+        *(up, preview, drift, down, purge, status, refill, describe, address, certificate),
+        *(backup, backups, restore, restore_test),
+    )
 }
 
 
@@ -319,6 +385,11 @@ def parser() -> argparse.ArgumentParser:
                 default=refilling.DEFAULT_SECONDS,
                 help="how long before the last end of each to look (default: %(default)s)",
             )
+        if name in ("backup", "restore", "restore-test"):
+            sub.add_argument("--store", action="append", default=[], help="this store only; repeatable")
+        if name == "restore":
+            sub.add_argument("--backup", default=keeping.LATEST, help="which of `backups` (default: %(default)s)")
+            sub.add_argument("--yes", action="store_true", help="do not ask")
         if name == "address":
             sub.add_argument("component", help="name in the catalogue")
         if name == "purge":
@@ -339,6 +410,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _end(report, "refused", str(error), DRIFT_OR_REFUSED)
     except (Failed, EngineError, SupplyError, ReloadError) as error:
         return _end(report, "failed", str(error), FAILED)
+    except DockerException as error:
+        return _end(report, "failed", f"Docker: {error}", FAILED)
     except OSError as error:
         return _end(report, "failed", _plain(error), FAILED)
 
