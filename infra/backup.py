@@ -224,6 +224,9 @@ def lock(settings: Settings, what: str) -> Iterator[None]:
     file = _lock_file(settings)
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a+", encoding="utf-8") as held:
+        # Who deploys has to see it, whatever root's mask is.
+        file.parent.chmod(0o755)
+        file.chmod(0o644)
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -20,7 +21,7 @@ from pathlib import Path
 import docker
 from docker.errors import DockerException
 
-from infra import authority, daemon, health, preflight, reload, repair
+from infra import authority, daemon, drift_report, health, layers, preflight, reload, repair, textfile
 from infra import backup as keeping
 from infra import refill as refilling
 from infra import settings as stack_settings
@@ -40,6 +41,8 @@ from supply import images, tools
 from supply.images import SupplyError
 
 OK, FAILED, DRIFT_OR_REFUSED = 0, 1, 2
+ALL = "all"
+INVENTORY = Path("inventories/local")
 
 
 @dataclass
@@ -166,19 +169,45 @@ def preview(deployment: Deployment, _options: argparse.Namespace) -> int:
     return OK
 
 
-def drift(deployment: Deployment, _options: argparse.Namespace) -> int:
-    """Compare what runs with what was declared."""
-    report = deployment.report
+def drift(deployment: Deployment, options: argparse.Namespace) -> int:
+    """Compare what is there with what was declared, layer by layer; without --layer, the containers."""
+    report, settings = deployment.report, deployment.settings
+    chosen = options.layer or [layers.CONTAINERS]
+    names = [name for name in layers.NAMES if name in chosen or ALL in chosen]
+    machine = layers.Machine(settings, lambda: deployment.client, options.inventory)
+    if options.inventory != INVENTORY:
+        results = layers.elsewhere(machine, names)
+    else:
+        results = [_containers(deployment) if name == layers.CONTAINERS else layers.look(machine, name) for name in names]
+    drift_report.tell(results, report.say, report.table)
+    if options.junit:
+        options.junit.write_text(drift_report.as_junit(results, settings.stack), encoding="utf-8")
+    if options.publish:
+        textfile.publish(settings, "drift", drift_report.metrics(results, settings))
+    findings = [finding.as_json() for result in results for finding in result.findings]
+    code = drift_report.code(results)
+    report.close(
+        {OK: "ok", FAILED: "failed", DRIFT_OR_REFUSED: "drift"}[code], findings=findings, layers=drift_report.as_json(results)
+    )
+    return code
+
+
+def _containers(deployment: Deployment) -> layers.Result:
+    """What Docker runs against the state.
+
+    Raises:
+        Refused: there is no state, or it is of another daemon.
+    """
+    begun = time.monotonic()
+    state = deployment.settings.folders.state
+    owner = state.stat() if state.exists() else None
+    if owner and os.geteuid() == 0 and owner.st_uid != 0:
+        # The engine would leave files of root's in the state of who deploys.
+        return layers.as_user(deployment.settings, layers.CONTAINERS, owner.st_uid, owner.st_gid)
     if not deployment.checkpoint.resources:
         raise Refused(f"stack {deployment.settings.stack} is not deployed; run `make up STACK={deployment.settings.stack}`")
     preflight.check_daemon(deployment.client, deployment.checkpoint)
-    findings = deployment.findings()
-    for finding in findings:
-        report.say(f"drift: {finding}")
-    if not findings:
-        report.say("no drift: what runs is what was declared")
-    report.close("drift" if findings else "ok", findings=[finding.as_json() for finding in findings])
-    return DRIFT_OR_REFUSED if findings else OK
+    return layers.Result(layers.CONTAINERS, time.monotonic() - begun, deployment.findings())
 
 
 def down(deployment: Deployment, _options: argparse.Namespace) -> int:
@@ -385,6 +414,13 @@ def parser() -> argparse.ArgumentParser:
                 default=refilling.DEFAULT_SECONDS,
                 help="how long before the last end of each to look (default: %(default)s)",
             )
+        if name == "drift":
+            sub.add_argument(
+                "--layer", action="append", default=[], choices=(*layers.NAMES, ALL), help="what to look at; repeatable"
+            )
+            sub.add_argument("--inventory", type=Path, default=INVENTORY, help="of the layer ansible (default: %(default)s)")
+            sub.add_argument("--junit", type=Path, metavar="FILE", help="also write the report as JUnit's XML")
+            sub.add_argument("--publish", action="store_true", help="also write metrics for node-exporter")
         if name in ("backup", "restore", "restore-test"):
             sub.add_argument("--store", action="append", default=[], help="this store only; repeatable")
         if name == "restore":

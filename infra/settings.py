@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, Validat
 from pydantic_core import ErrorDetails
 
 from infra import gateway, scraping
-from infra.catalogue import PROJECT_ROOT, Component, Model, Paths, PublishedPort, catalogue
+from infra.catalogue import PROJECT_ROOT, Component, Model, Paths, Port, PublishedPort, catalogue
 
 PROJECT = "crowsnest"
 # As whom the exporters log in at the databases.
@@ -330,6 +330,16 @@ class Backup(Model):
     read_percent: Annotated[int, Field(ge=1, le=100)] = 5
 
 
+class Drift(Model):
+    """When the machine is compared with what was declared, and what is declared of the machine. See docs/drift.md."""
+
+    daily_at: Annotated[str, Field(pattern=rf"^{TIME_OF_DAY}$")] = "05:30"
+    # TCP ports that other machines may reach, beside those that the gateway opens.
+    ports: list[Port] = [22]
+    # Who may log in or has rights of root, beside root, with the groups that give them: a person, the user who deploys.
+    users: dict[str, list[str]] = {}
+
+
 class Pipelines(Model):
     """A pipeline runs when its key is present, with its defaults where the value is empty."""
 
@@ -384,11 +394,13 @@ class Settings(Model):
     memory_mb: dict[str, PositiveInt] = {}
     # Backups are made when the key is present, with its defaults where the value is empty.
     backup: Backup | None = None
+    # The same for checks of the machine: ports and users are compared with what stands here.
+    drift: Drift | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _present_means_on(cls, tree: dict[str, object]) -> dict[str, object]:
-        return {**tree, "backup": {}} if "backup" in tree and tree["backup"] is None else tree
+        return {**tree, **{name: {} for name in ("backup", "drift") if name in tree and tree[name] is None}}
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
@@ -560,6 +572,7 @@ class Settings(Model):
             "log_metrics": self._log_metrics(),
             "shared_folders": self._shared_folders(),
             "backup": self._backup(),
+            "drift": {"daily_at": self.drift.daily_at} if self.drift else None,
             "monitor": MONITOR,
             "database_roles": self.database_roles if "postgresql" in [one.name for one in self.components] else [],
             "restartable": [self.container_name(component) for component in self.restartable],

@@ -1,34 +1,20 @@
-"""The units run what they should, as they should; with the real restic."""
+"""What infra/restic.py asks of restic is in this Debian's version."""
+
+import json
 
 import pytest
 
-JOBS = ["backup", "restore-test"]
+RESTIC = "RESTIC_REPOSITORY=/var/backups/stack RESTIC_PASSWORD=word RESTIC_CACHE_DIR=/var/cache/restic restic"
 
 
-def show(host, unit, *properties):
-    lines = host.check_output(f"systemctl show {unit} --property={','.join(properties)}").splitlines()
-    return dict(line.split("=", 1) for line in lines)
-
-
-@pytest.mark.parametrize("job", JOBS)
-def test_timer_waits_for_its_time(host, job):
-    shown = show(host, f"stack-{job}.timer", "ActiveState", "UnitFileState", "Persistent", "TimersCalendar")
-
-    assert (shown["ActiveState"], shown["UnitFileState"], shown["Persistent"]) == ("active", "enabled", "yes")
-    assert {"backup": "*-*-* 02:30:00", "restore-test": "Sun *-*-* 04:30:00"}[job] in shown["TimersCalendar"]
-
-
-@pytest.mark.parametrize("job", JOBS)
-def test_units_are_sound(host, job):
-    checked = host.run(f"systemd-analyze verify /etc/systemd/system/stack-{job}.timer 2>&1")
-
-    assert "stack-" not in checked.stdout, checked.stdout
-
-
-def test_trading_comes_first(host):
-    shown = show(host, "stack-backup.service", "Nice", "IOSchedulingClass", "CPUWeight", "NoNewPrivileges")
-
-    assert shown == {"Nice": "19", "IOSchedulingClass": "3", "CPUWeight": "1", "NoNewPrivileges": "yes"}
+@pytest.fixture
+def saved(host):
+    """A repository with one backup in it, and what restic said of that."""
+    host.check_output("find /var/backups/stack -mindepth 1 -delete; rm -rf /opt/restored; mkdir -p /opt/work/store")
+    host.check_output("echo content > /opt/work/store/data")
+    host.check_output(f"{RESTIC} init")
+    options = "--json --ignore-ctime --ignore-inode --host stack --tag store:store"
+    return json.loads(host.check_output(f"cd /opt/work && {RESTIC} backup {options} store").splitlines()[-1])
 
 
 def test_repository_is_for_root_alone(host):
@@ -37,24 +23,40 @@ def test_repository_is_for_root_alone(host):
     assert (folder.user, folder.group, folder.mode) == ("root", "root", 0o700)
 
 
-def test_backup_is_made_and_comes_back(host):
-    """The options that the project uses are in this Debian's restic."""
-    host.check_output("rm -rf /opt/restored /opt/project/called")
-    for job in JOBS:
-        started = host.run(f"systemctl start stack-{job}.service")
-        assert started.rc == 0, host.run(f"journalctl --no-pager -u stack-{job}.service").stdout
-
-    assert host.file("/opt/restored/store/data").content == host.file("/opt/work/store/data").content
-    assert host.file("/opt/project/called").content_string.splitlines() == [
-        f"{job} --stack of many in /opt/project, 100%" for job in JOBS
-    ]
-    assert host.run("RESTIC_PASSWORD=other restic -r /var/backups/stack cat config").rc != 0
+def test_what_a_backup_says_of_itself(saved):
+    assert saved["message_type"] == "summary"
+    assert saved["total_bytes_processed"] == len("content\n")
+    assert saved["data_added"] > 0
+    assert saved["snapshot_id"]
 
 
-def test_a_failure_is_a_failed_unit(host):
-    host.check_output("mv /var/backups/stack/config /var/backups/stack/config.away")
-    try:
-        assert host.run("systemctl start stack-restore-test.service").rc != 0
-        assert show(host, "stack-restore-test.service", "Result")["Result"] == "exit-code"
-    finally:
-        host.check_output("mv /var/backups/stack/config.away /var/backups/stack/config; systemctl reset-failed")
+def test_what_a_list_of_backups_says(host, saved):
+    (listed,) = json.loads(host.check_output(f"{RESTIC} snapshots --json --host stack"))
+
+    assert saved["snapshot_id"].startswith(listed["short_id"])
+    assert listed["tags"] == ["store:store"]
+    assert listed["time"]
+
+
+def test_it_comes_back_below_its_own_name(host, saved):
+    host.check_output(f"{RESTIC} restore {saved['snapshot_id']} --target /opt/restored --verify")
+
+    assert host.file("/opt/restored/store/data").content_string == "content\n"
+
+
+def test_it_is_checked_and_rotated(host, saved):
+    host.check_output(f"{RESTIC} unlock")
+    host.check_output(
+        f"{RESTIC} forget --host stack --group-by host,paths --keep-daily=7 --keep-weekly=5 --keep-monthly=12 --prune"
+    )
+    host.check_output(f"{RESTIC} check --read-data-subset=5%")
+
+
+def test_a_missing_repository_and_a_wrong_password_are_told_apart(host, saved):
+    wrong = host.run(f"{RESTIC} cat config".replace("PASSWORD=word", "PASSWORD=another"))
+    missing = host.run(f"{RESTIC} cat config".replace("/stack", "/missing"))
+
+    assert wrong.rc != 0
+    assert "wrong password or no key found" in wrong.stderr
+    assert missing.rc != 0
+    assert "unable to open config file" in missing.stderr
