@@ -39,7 +39,7 @@ refill: venv ## bring lines of containers again that were lost when the log stor
 	@$(CLI) refill --stack $(STACK)
 
 drift: venv ## compare what is there with what was declared, in every layer; exit 2 on drift, 1 when a check broke; INVENTORY, JUNIT=file
-	@$(CLI) drift --stack $(STACK) --layer all $(if $(INVENTORY),--inventory $(INVENTORY)) $(if $(JUNIT),--junit $(JUNIT)) $(if $(JSON),--json)
+	@$(CLI) drift --stack $(STACK) --layer all $(if $(INVENTORY),--inventory $(INVENTORY)) $(if $(JUNIT),--junit $(JUNIT))
 
 backup: venv ## save every store while it runs; STORE=name for one
 	@$(CLI) backup --stack $(STACK) $(if $(STORE),--store $(STORE))

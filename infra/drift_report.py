@@ -44,7 +44,7 @@ def _outcome(result: Result) -> str:
 
 def as_json(results: Sequence[Result]) -> list[dict[str, Any]]:
     """The layers as plain data."""
-    return [asdict(result) for result in results]
+    return [{**asdict(result), "findings": [finding.as_json() for finding in result.findings]} for result in results]
 
 
 def as_junit(results: Sequence[Result], stack: str) -> str:

@@ -44,7 +44,8 @@ def test_it_comes_back_below_its_own_name(host, saved):
     assert host.file("/opt/restored/store/data").content_string == "content\n"
 
 
-def test_it_is_checked_and_rotated(host, saved):
+@pytest.mark.usefixtures("saved")
+def test_it_is_checked_and_rotated(host):
     host.check_output(f"{RESTIC} unlock")
     host.check_output(
         f"{RESTIC} forget --host stack --group-by host,paths --keep-daily=7 --keep-weekly=5 --keep-monthly=12 --prune"
@@ -52,7 +53,8 @@ def test_it_is_checked_and_rotated(host, saved):
     host.check_output(f"{RESTIC} check --read-data-subset=5%")
 
 
-def test_a_missing_repository_and_a_wrong_password_are_told_apart(host, saved):
+@pytest.mark.usefixtures("saved")
+def test_a_missing_repository_and_a_wrong_password_are_told_apart(host):
     wrong = host.run(f"{RESTIC} cat config".replace("PASSWORD=word", "PASSWORD=another"))
     missing = host.run(f"{RESTIC} cat config".replace("/stack", "/missing"))
 
