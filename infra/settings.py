@@ -545,8 +545,11 @@ class Settings(Model):
 
     @property
     def backup_folder(self) -> Path:
-        """What backups need beside the settings: the password, and keys of a place elsewhere. Readable for root alone."""
-        return self.folders.config / "backup"
+        """What backups need beside the settings: the password, and keys of a place elsewhere. Readable for root alone.
+
+        Not in the stack's own folder, which `purge` removes: backups outlive the stack.
+        """
+        return catalogue().paths.config / "backup" / self.name_prefix
 
     @property
     def backup_repository(self) -> str:

@@ -55,6 +55,10 @@ class Kept:
         return self.stack.folder / "data" / TREE["name_prefix"]
 
     @property
+    def password(self) -> Path:
+        return self.stack.folder / "config" / "backup" / TREE["name_prefix"] / "password"
+
+    @property
     def repository(self) -> Path:
         return self.stack.folder / "backup" / TREE["name_prefix"]
 
@@ -197,7 +201,7 @@ def test_every_store_comes_back_after_its_data_is_gone(kept):
     time.sleep(5)
     records = kept.records(f"_time:<{until}")
     kept.stack.run("backup")
-    password = (kept.stack.folder / "config" / "backup" / "password").read_bytes()
+    password = kept.password.read_bytes()
     secret = kept.stack.secret("postgresql_password").read_bytes()
     kept.stack.run("down")
     for name in STORES:
@@ -209,7 +213,7 @@ def test_every_store_comes_back_after_its_data_is_gone(kept):
     result = kept.stack.run("restore", "--yes")
 
     assert kept.stack.secret("postgresql_password").read_bytes() == secret
-    assert (kept.stack.folder / "config" / "backup" / "password").read_bytes() == password
+    assert kept.password.read_bytes() == password
     assert {one["store"] for one in result.document["stores"]} == set(STORES)
     assert all(one["compared"] > 0 for one in result.document["stores"])
     assert kept.sql(f"SELECT count(*) FROM public.marker WHERE text = '{MARKER}'") == "1000"
@@ -247,7 +251,7 @@ def test_damage_of_the_repository_is_found(kept):
 
 
 def test_another_password_is_refused(kept):
-    file = kept.stack.folder / "config" / "backup" / "password"
+    file = kept.password
     right = file.read_bytes()
     file.chmod(0o600)
     file.write_bytes(b"another")
