@@ -346,7 +346,7 @@ def look_loki(instance: Instance, saved: Facts) -> Facts:
 
 # $1 port, $2 role, $3 file with its password, $4 database, $5 what to run or to read.
 CLIENT = (
-    'PGHOST=127.0.0.1 PGPORT="$1" PGUSER="$2" PGPASSWORD=$(cat "$3") PGDATABASE="$4";'
+    'PGHOST=127.0.0.1 PGPORT="$1" PGUSER="$2" PGDATABASE="$4"; IFS= read -r PGPASSWORD < "$3" || :;'
     " export PGHOST PGPORT PGUSER PGPASSWORD PGDATABASE;"
 )
 PSQL = CLIENT + ' printf "%s\\n" "$5" | psql -X -q -A -t -F "|" -v ON_ERROR_STOP=1'
@@ -394,8 +394,8 @@ def save_postgresql(instance: Instance, data: Path) -> Facts:
         roles = instance.run(f"{CLIENT} pg_dumpall --globals-only --no-role-passwords", *_as_backup(instance))
         shutil.move(draft, data / "database.dump")
     except Failed as error:
-        if f'role "{BACKUP_ROLE}"' in str(error):
-            raise Failed(f"postgresql has no role {BACKUP_ROLE}: `make up` makes it where `backup` is set") from error
+        if f'authentication failed for user "{BACKUP_ROLE}"' in str(error):
+            raise Failed(f"postgresql lets {BACKUP_ROLE} not in: `make up` makes the role where `backup` is set") from error
         raise
     finally:
         draft.unlink(missing_ok=True)
@@ -451,7 +451,8 @@ def look_postgresql(instance: Instance, _saved: Facts) -> Facts:
 
 # --- Redis ---------------------------------------------------------------------------------------------------------------
 
-REDIS = 'REDISCLI_AUTH=$(cat "$1"); export REDISCLI_AUTH;'
+# With the shell's own means: the image has no other program. A file without an end of line is read, too.
+REDIS = 'IFS= read -r REDISCLI_AUTH < "$1" || :; export REDISCLI_AUTH;'
 
 
 def _redis(instance: Instance) -> list[str]:

@@ -39,7 +39,7 @@ TREE = {
 }
 MARKER = "what-was-there-before"
 PSQL = 'PGPASSWORD=$(cat /run/secrets/postgresql_password) psql -X -A -t -h 127.0.0.1 -U crowsnest -d crowsnest -c "$1"'
-REDIS = "REDISCLI_AUTH=$(cat /run/secrets/redis_password) redis-cli --no-auth-warning $1"
+REDIS = "IFS= read -r REDISCLI_AUTH < /run/secrets/redis_password; export REDISCLI_AUTH; redis-cli --no-auth-warning $1"
 # Telemetry of every kind has come in by then.
 SECONDS_OF_TRADING = 75
 
