@@ -37,8 +37,6 @@ from infra.textfile import Metric
 PASSWORD = "password"  # noqa: S105 - name of a file
 KEYS = "s3.env"
 LATEST = "latest"
-# What a restored store may take until it shows all it has: Mimir looks for blocks in its bucket now and then.
-SHOWN_WITHIN_SECONDS = 180
 BEFORE = "before-restore"
 
 
@@ -480,7 +478,7 @@ def _place(instance: Instance, store: Store, data: Path) -> None:
 
 def _look(instance: Instance, store: Store, saved: Facts) -> Facts:
     """What the store holds, once it shows all that was saved, or at the end of its time for that."""
-    deadline = time.monotonic() + SHOWN_WITHIN_SECONDS
+    deadline = time.monotonic() + store.shown_seconds
     while True:
         try:
             found = store.look(instance, saved)

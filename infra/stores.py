@@ -13,7 +13,7 @@ import re
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,6 +136,7 @@ class Store:
         load: has a running store take what was placed, where placing files is not enough.
         place: puts what was saved into an empty data folder.
         at_rest: whether it is looked at before it is started: what it writes from then on is its own.
+        shown_seconds: what it may take until it shows all it has.
         stops: who is stopped meanwhile, beside the store: they would write, or hold what is exchanged.
         flags: those of the store's command that a trial changes: it must not drop what is old.
     """
@@ -147,6 +148,7 @@ class Store:
     load: Callable[[Instance], None] | None = None
     place: Callable[[Path, Path], None] = move_into
     at_rest: bool = False
+    shown_seconds: int = 120
     stops: tuple[str, ...] = ()
     flags: Mapping[str, str] = field(default_factory=dict)
 
@@ -258,21 +260,30 @@ def look_victorialogs(instance: Instance, _saved: Facts) -> Facts:
 
 # --- Prometheus and Mimir ------------------------------------------------------------------------------------------------
 
-SERIES = 'count({__name__!=""})'
-SAMPLES = 'sum(count_over_time({__name__!=""}[1h]))'
+SERIES = 'count(last_over_time({__name__!=""}[1h]))'
+# Counting over a range forgets the names and then takes series of two names for one; so the samples themselves are asked for.
+SAMPLES = '{__name__!=""}[5m]'
 
 
 def _promql(prefix: str) -> Callable[[Instance, Facts], Facts]:
     def look(instance: Instance, saved: Facts) -> Facts:
-        """Series at the saved moment, and samples of the hour before it."""
-        found: Facts = {}
-        for name, query in (("series", SERIES), ("samples of the last hour", SAMPLES)):
-            answer = instance.ask("GET", f"{prefix}/api/v1/query", {"query": query, "time": saved["at"]}).json()
-            result = answer["data"]["result"]
-            found[name] = int(result[0]["value"][1]) if result else 0
-        return found
+        """Series of the hour before the saved moment, and every sample of the last minutes before it."""
+        asked = (
+            instance.ask("GET", f"{prefix}/api/v1/query", {"query": query, "time": saved["at"]}).json()["data"]["result"]
+            for query in (SERIES, SAMPLES)
+        )
+        counted, samples = asked
+        return {"series of the hour": int(counted[0]["value"][1]) if counted else 0, **checksum(samples)}
 
     return look
+
+
+def checksum(series: Sequence[Mapping[str, Any]]) -> Facts:
+    """Number and checksum of samples, whatever the order of their series."""
+    values = [one.get("values", []) + one.get("histograms", []) for one in series]
+    lines = sorted(json.dumps([one["metric"], samples], sort_keys=True) for one, samples in zip(series, values, strict=True))
+    whole = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return {"samples of 5 minutes": sum(map(len, values)), "their sha256": whole}
 
 
 look_prometheus = _promql("")
@@ -303,12 +314,13 @@ def save_mimir(instance: Instance, data: Path) -> Facts:
     """Blocks, after what is in memory was written into them. What comes in meanwhile is for the next time."""
     at = _now() - SETTLED_SECONDS
     instance.ask("POST", "/ingester/flush", {"wait": "true"})
+    facts = look_mimir(instance, {"at": at})
     unfinished = ("*.tmp-*/*", "*.tmp-*/*/*", "*.tmp", "wal/*", "wal/*/*", "wbl/*", "chunks_head/*")
     # Before the bucket: what is only on its way there is in both.
     take(instance.folder / "tsdb", data / "tsdb", copy, leave=[*unfinished, "*.lock", "lock"])
     for tenant in sorted(path for path in (instance.folder / "bucket").glob("*/*") if path.is_dir()):
         take(tenant, data / tenant.relative_to(instance.folder), links_of("chunks/*", "index"))
-    return {"at": at, **look_mimir(instance, {"at": at})}
+    return {"at": at, **facts}
 
 
 # --- Loki ----------------------------------------------------------------------------------------------------------------
@@ -560,7 +572,8 @@ STORES: dict[str, Store] = {
             flags={"-retentionPeriod": HUNDRED_YEARS, "-retention.maxDiskSpaceUsageBytes": UNBOUNDED},
         ),
         Store("loki", "log of what is not flushed, index, chunks, in this order", save_loki, look_loki),
-        Store("mimir", "blocks, after it has written what was in memory", save_mimir, look_mimir),
+        # What is older than 12 h it asks of its bucket, in which it looks for blocks every 15 minutes.
+        Store("mimir", "blocks, after it has written what was in memory", save_mimir, look_mimir, shown_seconds=1200),
         Store(
             "prometheus", "its own snapshot", save_prometheus, look_prometheus,
             flags={"--storage.tsdb.retention.time": HUNDRED_YEARS, "--storage.tsdb.retention.size": "1000TB"},
