@@ -359,7 +359,7 @@ def _close_outcomes(deployment: Deployment, outcomes: Sequence[keeping.Outcome])
     """What became of each store, as a table."""
     well = all(one.ok for one in outcomes)
     deployment.report.table(
-        ("store", "result", "recovery point", "seconds", "figures equal"),
+        ("store", "result", "recovery point", "seconds", "figures compared"),
         [
             (
                 one.store,

@@ -54,7 +54,11 @@ class Instance:
             done = self.client.containers.get(self.container).exec_run(
                 ["sh", "-c", script, "sh", *arguments], user=self.component.user, demux=True
             )
-        except (APIError, requests.RequestException) as error:
+        except APIError as error:
+            if error.status_code in (404, 409):
+                raise Failed(f"{self.component.name} does not run; `make status` shows what does") from None
+            raise Failed(f"{self.component.name}: {str(error)[:LAST_CHARACTERS]}") from None
+        except requests.RequestException as error:
             raise Failed(f"{self.component.name}: {str(error)[:LAST_CHARACTERS]}") from None
         out, err = ((part or b"").decode(errors="replace") for part in done.output)
         if done.exit_code != 0:
@@ -72,7 +76,7 @@ class Instance:
         except NotFound:
             base = None
         if base is None:
-            raise Failed(f"{self.component.name} does not run")
+            raise Failed(f"{self.component.name} does not run; `make status` shows what does")
         try:
             with requests.Session() as session:
                 session.trust_env = False  # never by a proxy
