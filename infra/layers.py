@@ -306,7 +306,7 @@ def ansible_findings(machine: Machine) -> Iterator[Finding]:
         raise Failed(f"ansible-playbook ended with {done.returncode}: {done.stderr.strip()[-600:]}")
     for one in document["changed"]:
         item = f" ({one['item']})" if one.get("item") else ""
-        yield Finding(f"task {one['task']}{item}", "result", "nothing to change", f"would change {one['host']}")
+        yield Finding(f"task {one['task']}{item}", "change", "none", f"due on {one['host']}")
 
 
 def _run_ansible(machine: Machine, file: Path) -> subprocess.CompletedProcess[str]:

@@ -263,9 +263,7 @@ def test_what_ansible_would_place_anew_is_drift_and_what_it_would_not_is_none(pl
 
     result = layers.look(machine(declared()), "ansible")
 
-    assert named(result.findings) == [
-        "task Place each of several (two): result is would change localhost, declared nothing to change"
-    ]
+    assert named(result.findings) == ["task Place each of several (two): change is due on localhost, declared none"]
     assert (play / "two").read_text() == "changed by hand"
 
 
