@@ -11,10 +11,10 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 BEGUN := $(shell date +%s)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up down purge status refill drift preview logs certificate images lock test test-tools check unit contract molecule molecule-quick stack vm vm-where-quick vm-lynis delivery ticks bench bench-ticks pythons docs dashboards-check clean-room web-build web-check web-test web-types drill
+.PHONY: help venv up down purge status refill drift preview backup backups restore restore-test logs certificate images lock test test-tools check unit contract molecule molecule-quick stack vm vm-where-quick vm-lynis delivery bench pythons docs clean-room web-build web-check web-test web-types drill ticks bench-ticks dashboards-check
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  STACK=demo|dev|ticks|base|prod|full chooses the stack, SUPPLY=auto|upstream|packages where components come from"
 
 venv:
@@ -38,8 +38,20 @@ preview: venv ## what `make up` would change
 refill: venv ## bring lines of containers again that were lost when the log store or the collector ended
 	@$(CLI) refill --stack $(STACK)
 
-drift: venv ## compare what runs with what was declared; exit 2 on drift
-	@$(CLI) drift --stack $(STACK)
+drift: venv ## compare what is there with what was declared, in every layer; exit 2 on drift, 1 when a check broke; INVENTORY, JUNIT=file
+	@$(CLI) drift --stack $(STACK) --layer all $(if $(INVENTORY),--inventory $(INVENTORY)) $(if $(JUNIT),--junit $(JUNIT))
+
+backup: venv ## save every store while it runs; STORE=name for one
+	@$(CLI) backup --stack $(STACK) $(if $(STORE),--store $(STORE))
+
+backups: venv ## list the backups there are
+	@$(CLI) backups --stack $(STACK)
+
+restore: venv ## put stores back as they were saved; asks, or YES=1; STORE=name, BACKUP=which
+	@$(CLI) restore --stack $(STACK) $(if $(STORE),--store $(STORE)) $(if $(BACKUP),--backup $(BACKUP)) $(if $(YES),--yes)
+
+restore-test: venv ## try the restore of the last backups in a scratch place, and compare
+	@$(CLI) restore-test --stack $(STACK) $(if $(STORE),--store $(STORE))
 
 logs: venv ## newest records of the strategies; FOLLOW=1 goes on
 	@url=$$($(CLI) address victorialogs --stack $(STACK)) && \

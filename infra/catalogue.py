@@ -227,6 +227,7 @@ class Paths(Model):
     data: Path
     state: Path
     cache: Path
+    backup: Path
 
     @model_validator(mode="before")
     @classmethod

@@ -1,5 +1,5 @@
 """Deploy a stack: ``python -m infra.cli up | preview | drift | down | purge | status | refill | describe | address |
-certificate``.
+certificate | backup | backups | restore | restore-test``.
 
 Exit codes: 0 done and as declared, 1 failed, 2 drift found or refused with nothing changed.
 """
@@ -12,14 +12,17 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
 import docker
+from docker.errors import DockerException
 
-from infra import authority, daemon, health, preflight, reload, repair
+from infra import authority, daemon, drift_report, health, layers, preflight, reload, repair, textfile
+from infra import backup as keeping
 from infra import refill as refilling
 from infra import settings as stack_settings
 from infra.checkpoint import Checkpoint
@@ -38,6 +41,8 @@ from supply import images, tools
 from supply.images import SupplyError
 
 OK, FAILED, DRIFT_OR_REFUSED = 0, 1, 2
+ALL = "all"
+INVENTORY = Path("inventories/local")
 
 
 @dataclass
@@ -92,6 +97,7 @@ class Deployment:
 def up(deployment: Deployment, options: argparse.Namespace) -> int:
     """Converge, and end only when every service is healthy."""
     settings, report, client = deployment.settings, deployment.report, deployment.client
+    keeping.check_no_restore(settings)
     preflight.check_host(settings)
     preflight.check_state(client, settings, deployment.checkpoint, accept_daemon=options.accept_daemon)
     replaced = _urns_of(options.replace, deployment)
@@ -163,19 +169,45 @@ def preview(deployment: Deployment, _options: argparse.Namespace) -> int:
     return OK
 
 
-def drift(deployment: Deployment, _options: argparse.Namespace) -> int:
-    """Compare what runs with what was declared."""
-    report = deployment.report
+def drift(deployment: Deployment, options: argparse.Namespace) -> int:
+    """Compare what is there with what was declared, layer by layer; without --layer, the containers."""
+    report, settings = deployment.report, deployment.settings
+    chosen = options.layer or [layers.CONTAINERS]
+    names = [name for name in layers.NAMES if name in chosen or ALL in chosen]
+    machine = layers.Machine(settings, lambda: deployment.client, options.inventory)
+    if options.inventory != INVENTORY:
+        results = layers.elsewhere(machine, names)
+    else:
+        results = [_containers(deployment) if name == layers.CONTAINERS else layers.look(machine, name) for name in names]
+    drift_report.tell(results, report.say, report.table)
+    if options.junit:
+        options.junit.write_text(drift_report.as_junit(results, settings.stack), encoding="utf-8")
+    if options.publish:
+        textfile.publish(settings, "drift", drift_report.metrics(results, settings))
+    findings = [finding.as_json() for result in results for finding in result.findings]
+    code = drift_report.code(results)
+    report.close(
+        {OK: "ok", FAILED: "failed", DRIFT_OR_REFUSED: "drift"}[code], findings=findings, layers=drift_report.as_json(results)
+    )
+    return code
+
+
+def _containers(deployment: Deployment) -> layers.Result:
+    """What Docker runs against the state.
+
+    Raises:
+        Refused: there is no state, or it is of another daemon.
+    """
+    begun = time.monotonic()
+    state = deployment.settings.folders.state
+    owner = state.stat() if state.exists() else None
+    if owner and os.geteuid() == 0 and owner.st_uid != 0:
+        # The engine would leave files of root's in the state of who deploys.
+        return layers.as_user(deployment.settings, layers.CONTAINERS, owner.st_uid, owner.st_gid)
     if not deployment.checkpoint.resources:
         raise Refused(f"stack {deployment.settings.stack} is not deployed; run `make up STACK={deployment.settings.stack}`")
     preflight.check_daemon(deployment.client, deployment.checkpoint)
-    findings = deployment.findings()
-    for finding in findings:
-        report.say(f"drift: {finding}")
-    if not findings:
-        report.say("no drift: what runs is what was declared")
-    report.close("drift" if findings else "ok", findings=[finding.as_json() for finding in findings])
-    return DRIFT_OR_REFUSED if findings else OK
+    return layers.Result(layers.CONTAINERS, time.monotonic() - begun, deployment.findings())
 
 
 def down(deployment: Deployment, _options: argparse.Namespace) -> int:
@@ -187,6 +219,7 @@ def down(deployment: Deployment, _options: argparse.Namespace) -> int:
 
 
 def _take_down(deployment: Deployment) -> None:
+    keeping.check_no_restore(deployment.settings)
     preflight.check_daemon(deployment.client, deployment.checkpoint)
     if deployment.checkpoint.pending:
         deployment.engine.forget_pending()
@@ -218,10 +251,15 @@ def _confirm(settings: Settings, doomed: Sequence[Path]) -> None:
     """Ask for the stack's name; no terminal means no."""
     places = " and ".join(map(str, doomed)) or "nothing on disk"
     question = f"This removes stack {settings.stack} with all its data in {places}.\nType the stack's name to go on: "
+    _ask_for_name(settings, question, f"purge removes the data of stack {settings.stack}; give --yes (make purge YES=1)")
+
+
+def _ask_for_name(settings: Settings, question: str, without_terminal: str) -> None:
+    """Go on only when the stack's name is typed."""
     if not sys.stdin.isatty():
-        raise Refused(f"purge removes the data of stack {settings.stack}; give --yes (make purge YES=1) to mean it")
+        raise Refused(f"{without_terminal} to mean it")
     if input(question).strip() != settings.stack:
-        raise Refused("not purged: the name did not match")
+        raise Refused("nothing was done: the name did not match")
 
 
 def refill(deployment: Deployment, options: argparse.Namespace) -> int:
@@ -284,8 +322,65 @@ def certificate(deployment: Deployment, _options: argparse.Namespace) -> int:
     return OK
 
 
+def backup(deployment: Deployment, options: argparse.Namespace) -> int:
+    """Save every store while it runs, check the repository, and remove what is no longer kept; as root."""
+    outcomes = keeping.backup(keeping.Keeper(deployment.settings, deployment.report.say), options.store)
+    return _close_outcomes(deployment, outcomes)
+
+
+def backups(deployment: Deployment, _options: argparse.Namespace) -> int:
+    """List the backups there are."""
+    snapshots = keeping.listed(keeping.Keeper(deployment.settings, deployment.report.say))
+    deployment.report.table(("backup", "store", "made"), [(one.id, one.store, f"{one.time[:19]}Z") for one in snapshots])
+    deployment.report.close("ok", backups=[asdict(one) for one in snapshots])
+    return OK
+
+
+def restore(deployment: Deployment, options: argparse.Namespace) -> int:
+    """Put stores back as they were saved; asks. Secrets and Pulumi's state only when they are named; as root."""
+    settings, keeper = deployment.settings, keeping.Keeper(deployment.settings, deployment.report.say)
+    if not options.yes:
+        what = ", ".join(options.store) or "every store"
+        _ask_for_name(
+            settings,
+            f"This exchanges the data of {what} of stack {settings.stack}.\nType the stack's name to go on: ",
+            f"restore exchanges the data of {what} of stack {settings.stack}; give --yes (make restore YES=1)",
+        )
+    return _close_outcomes(deployment, keeping.restore(keeper, options.store, options.backup))
+
+
+def restore_test(deployment: Deployment, options: argparse.Namespace) -> int:
+    """Try the restore of the last backups in a scratch place, and compare; the stack goes on. As root."""
+    outcomes = keeping.restore_test(keeping.Keeper(deployment.settings, deployment.report.say), options.store)
+    return _close_outcomes(deployment, outcomes)
+
+
+def _close_outcomes(deployment: Deployment, outcomes: Sequence[keeping.Outcome]) -> int:
+    """What became of each store, as a table."""
+    well = all(one.ok for one in outcomes)
+    deployment.report.table(
+        ("store", "result", "recovery point", "seconds", "figures compared"),
+        [
+            (
+                one.store,
+                "ok" if one.ok else "failed",
+                keeping.when(one.at) if one.at else "",
+                f"{one.seconds:.1f}",
+                one.compared,
+            )
+            for one in outcomes
+        ],
+    )
+    deployment.report.close("ok" if well else "failed", stores=keeping.as_json(outcomes))
+    return OK if well else FAILED
+
+
 COMMANDS = {
-    command.__name__: command for command in (up, preview, drift, down, purge, status, refill, describe, address, certificate)
+    command.__name__.replace("_", "-"): command
+    for command in (
+        *(up, preview, drift, down, purge, status, refill, describe, address, certificate),
+        *(backup, backups, restore, restore_test),
+    )
 }
 
 
@@ -319,6 +414,18 @@ def parser() -> argparse.ArgumentParser:
                 default=refilling.DEFAULT_SECONDS,
                 help="how long before the last end of each to look (default: %(default)s)",
             )
+        if name == "drift":
+            sub.add_argument(
+                "--layer", action="append", default=[], choices=(*layers.NAMES, ALL), help="what to look at; repeatable"
+            )
+            sub.add_argument("--inventory", type=Path, default=INVENTORY, help="of the layer ansible (default: %(default)s)")
+            sub.add_argument("--junit", type=Path, metavar="FILE", help="also write the report as JUnit's XML")
+            sub.add_argument("--publish", action="store_true", help="also write metrics for node-exporter")
+        if name in ("backup", "restore", "restore-test"):
+            sub.add_argument("--store", action="append", default=[], help="this store only; repeatable")
+        if name == "restore":
+            sub.add_argument("--backup", default=keeping.LATEST, help="which of `backups` (default: %(default)s)")
+            sub.add_argument("--yes", action="store_true", help="do not ask")
         if name == "address":
             sub.add_argument("component", help="name in the catalogue")
         if name == "purge":
@@ -339,6 +446,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _end(report, "refused", str(error), DRIFT_OR_REFUSED)
     except (Failed, EngineError, SupplyError, ReloadError) as error:
         return _end(report, "failed", str(error), FAILED)
+    except DockerException as error:
+        return _end(report, "failed", f"Docker: {error}", FAILED)
     except OSError as error:
         return _end(report, "failed", _plain(error), FAILED)
 

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, Validat
 from pydantic_core import ErrorDetails
 
 from infra import gateway, grafana, scraping
-from infra.catalogue import PROJECT_ROOT, Component, Model, Paths, PublishedPort, catalogue
+from infra.catalogue import PROJECT_ROOT, Component, Model, Paths, Port, PublishedPort, catalogue
 
 PROJECT = "crowsnest"
 # As whom the exporters log in at the databases.
@@ -24,6 +24,8 @@ MONITOR = f"{PROJECT}_monitor"
 TRADER_ROLE = f"{PROJECT}_trader"
 API_ROLE = f"{PROJECT}_api"
 API_SCHEMA = "trading"
+# As whom backups read PostgreSQL: everything, and nothing can be changed.
+BACKUP_ROLE = f"{PROJECT}_backup"
 # The API's pool, and what migrates beside it.
 API_CONNECTIONS = 12
 # As whom dashboards log in at the store of ticks, who may only read.
@@ -355,6 +357,43 @@ class Dashboards(Model):
         return [grafana.NAME]
 
 
+class Kept(Model):
+    """Of how many days, weeks and months the last backup is kept."""
+
+    daily: PositiveInt = 7
+    weekly: PositiveInt = 5
+    monthly: PositiveInt = 12
+
+
+TIME_OF_DAY = r"([01]\d|2[0-3]):[0-5]\d"
+DAY_OF_WEEK = "(Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
+
+
+class Backup(Model):
+    """Where backups go, when, for how long they are kept, and when their restore is tried. See docs/backup.md."""
+
+    # A folder, or a place that restic reaches over S3, whose keys stand in the file that docs/backup.md names. None: the
+    # catalogue's folder on this machine, which does not survive its disk.
+    repository: Annotated[str, Field(pattern=r"^(/|s3:https?://)[^\s]+$")] | None = None
+    kept: Kept = Kept()
+    # Before markets open in New York and after they close; times are the machine's.
+    daily_at: Annotated[str, Field(pattern=rf"^{TIME_OF_DAY}$")] = "02:30"
+    # The restore of every store into a scratch place.
+    tried_at: Annotated[str, Field(pattern=rf"^{DAY_OF_WEEK} {TIME_OF_DAY}$")] = "Sun 04:30"
+    # Share of the repository's data that is read back after each backup; its structure is checked whole.
+    read_percent: Annotated[int, Field(ge=1, le=100)] = 5
+
+
+class Drift(Model):
+    """When the machine is compared with what was declared, and what is declared of the machine. See docs/drift.md."""
+
+    daily_at: Annotated[str, Field(pattern=rf"^{TIME_OF_DAY}$")] = "05:30"
+    # TCP ports that other machines may reach, beside those that the gateway opens.
+    ports: list[Port] = [22]
+    # Who may log in or has rights of root, beside root, with the groups that give them: a person, the user who deploys.
+    users: dict[str, list[str]] = {}
+
+
 class Pipelines(Model):
     """A pipeline runs when its key is present, with its defaults where the value is empty."""
 
@@ -411,6 +450,15 @@ class Settings(Model):
     health_timeout_seconds: PositiveInt = 60
     # Overrides of the catalogue's limits, by component.
     memory_mb: dict[str, PositiveInt] = {}
+    # Backups are made when the key is present, with its defaults where the value is empty.
+    backup: Backup | None = None
+    # The same for checks of the machine: ports and users are compared with what stands here.
+    drift: Drift | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _present_means_on(cls, tree: dict[str, object]) -> dict[str, object]:
+        return {**tree, **{name: {} for name in ("backup", "drift") if name in tree and tree[name] is None}}
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
@@ -457,11 +505,13 @@ class Settings(Model):
             "trader": {"name": TRADER_ROLE},
             grafana.NAME: {"name": grafana.ROLE, "member_of": [grafana.READS], "connections": grafana.CONNECTIONS},
             "api": {"name": API_ROLE, "owns_schema": API_SCHEMA, "connections": API_CONNECTIONS},
+            "postgresql": {"name": BACKUP_ROLE, "member_of": ["pg_read_all_data"]},
         }
+        asked_for = {"postgres-exporter": True, "postgresql": self.backup is not None}
         return [
             {**role, "password_file": str(self.secret_file(running[name].secrets[-1]))}
             for name, role in wanted.items()
-            if name in running and (name == "postgres-exporter" or self.has_trading_database)
+            if name in running and asked_for.get(name, self.has_trading_database)
         ]
 
     def _published_number(self, entry: str) -> int:
@@ -549,7 +599,21 @@ class Settings(Model):
             data=base.data / self.name_prefix,
             state=base.state,
             cache=base.cache,
+            backup=base.backup / self.name_prefix,
         )
+
+    @property
+    def backup_folder(self) -> Path:
+        """What backups need beside the settings: the password, and keys of a place elsewhere. Readable for root alone.
+
+        Not in the stack's own folder, which `purge` removes: backups outlive the stack.
+        """
+        return catalogue().paths.config / "backup" / self.name_prefix
+
+    @property
+    def backup_repository(self) -> str:
+        """Where backups go."""
+        return (self.backup and self.backup.repository) or str(self.folders.backup)
 
     def secret_file(self, name: str) -> Path:
         """Host file that holds one secret; mounted read-only at ``/run/secrets/<name>``."""
@@ -571,6 +635,8 @@ class Settings(Model):
             "log_metrics": self._log_metrics(),
             "shared_folders": self._shared_folders(),
             "ticks": self._ticks(),
+            "backup": self._backup(),
+            "drift": {"daily_at": self.drift.daily_at} if self.drift else None,
             "monitor": MONITOR,
             "database_roles": self.database_roles if "postgresql" in [one.name for one in self.components] else [],
             "restartable": [self.container_name(component) for component in self.restartable],
@@ -628,6 +694,16 @@ class Settings(Model):
             **metrics.model_dump(mode="json", exclude={"retention", "targets"}, exclude_none=True),
             "targets": scraping.targets(self),
             "probes": scraping.probes(self),
+        }
+
+    def _backup(self) -> dict[str, object] | None:
+        """What the machine needs to make backups, and when."""
+        if self.backup is None:
+            return None
+        return {
+            **self.backup.model_dump(mode="json", include={"daily_at", "tried_at"}),
+            "repository": self.backup_repository,
+            "directory": str(self.backup_folder),
         }
 
     def _log_metrics(self) -> dict[str, object] | None:

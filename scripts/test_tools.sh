@@ -8,7 +8,7 @@ if ! docker version >/dev/null 2>&1 || ! command -v mmdebstrap >/dev/null; then
 fi
 .venv/bin/python -m supply checkers > /dev/null
 missing=""
-for package in docker-registry busybox-static chromium git; do
+for package in docker-registry busybox-static chromium git restic; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"
 done
 [ -z "$missing" ] && exit 0

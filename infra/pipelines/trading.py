@@ -23,7 +23,7 @@ class TradingPipeline(pulumi.ComponentResource):
 
     def _postgresql(self, host: Host) -> Service:
         component = catalogue()["postgresql"]
-        (secret,) = component.secrets
+        secret, _ = component.secrets  # the other is for whoever backs it up
         return Service(
             component,
             host,

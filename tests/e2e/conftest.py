@@ -58,7 +58,7 @@ class StackUnderTest:
 
     @property
     def environment(self) -> dict[str, str]:
-        places = {name: str(self.folder / name) for name in ("config", "data", "state")}
+        places = {name: str(self.folder / name) for name in ("config", "data", "state", "backup")}
         moved = {f"CROWSNEST_{name.upper()}_DIR": path for name, path in places.items()}
         return {**os.environ, **moved, "CROWSNEST_SETTINGS": str(self.settings_file), "PYTHONPATH": str(PROJECT_ROOT)}
 
