@@ -34,6 +34,7 @@ SUITES = {
     "delivery": ["tests/e2e/test_delivery.py"],
     "log_metrics": ["tests/e2e/test_log_metrics.py"],
     "dashboards": ["tests/e2e/test_dashboards.py"],
+    "operations": ["tests/e2e/test_backup.py", "tests/e2e/test_drift_layers.py"],
 }  # fmt: skip
 # What a stack's behaviour depends on. Not told apart by suite, but for the tests themselves: nearly everything goes into every
 # stack.
