@@ -18,6 +18,7 @@ from typing import Any
 
 import docker
 import pytest
+from docker.models.containers import Container
 
 from infra.catalogue import catalogue
 from infra.pipelines.logs import FREE_SPACE_FLOOR
@@ -108,17 +109,21 @@ class Way:
         """The store's folder on this machine."""
         return self.stack.folder / "data" / self.stack.settings.name_prefix / STORE
 
+    def container(self, component: str) -> Container:
+        """A component's container."""
+        return self.client.containers.get(self.stack.container(component))
+
     def kill(self, component: str) -> None:
         """SIGKILL to its first process, as the kernel would; Docker starts it again."""
-        container = self.client.containers.get(self.stack.container(component))
+        container = self.container(component)
         os.kill(container.attrs["State"]["Pid"], signal.SIGKILL)
 
     def restart(self, component: str) -> None:
-        self.client.containers.get(self.stack.container(component)).restart()
+        self.container(component).restart()
 
     @contextmanager
     def away(self, component: str) -> Iterator[None]:
-        container = self.client.containers.get(self.stack.container(component))
+        container = self.container(component)
         container.stop()
         try:
             yield
@@ -128,7 +133,7 @@ class Way:
     @contextmanager
     def stands_still(self, component: str) -> Iterator[None]:
         """It gets no processor: connections are taken by the kernel, and nothing answers."""
-        container = self.client.containers.get(self.stack.container(component))
+        container = self.container(component)
         container.pause()
         try:
             yield
@@ -466,7 +471,7 @@ def test_what_a_line_takes(way: Way):
 
 def usage(way: Way, component: str) -> tuple[float, int]:
     """Processor seconds since the start and resident bytes of a component's processes."""
-    pid = way.client.containers.get(way.stack.container(component)).attrs["State"]["Pid"]
+    pid = way.container(component).attrs["State"]["Pid"]
     cpu, rss = 0.0, 0
     for task in [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]:
         fields = Path(f"/proc/{task}/stat").read_text().rpartition(")")[2].split()
