@@ -92,7 +92,7 @@ def refill(
         seconds: how long before each end to look.
 
     Raises:
-        Refused: there is no collector that reads Docker's files, or the store does not run.
+        Refused: there is no collector that reads Docker's files, or it or the store does not run.
         Failed: the collector brought none of the lines.
     """
     collector = _collector(settings)

@@ -17,9 +17,10 @@ for variable in PIP_CERT PIP_INDEX_URL SSL_CERT_FILE REQUESTS_CA_BUNDLE GOPROXY 
     [ -z "$(printenv "$variable")" ] || set -- "$@" --env "$variable"
 done
 
-# What a machine's own dockerd needs; not privileged.
+# What a machine's own dockerd needs, and what the stack's containers may be given by it (DAC_READ_SEARCH: the collector); not
+# privileged.
 docker run --detach --name "$name" --cgroupns host --security-opt seccomp=unconfined --security-opt apparmor=unconfined \
-    --cap-add SYS_ADMIN --cap-add NET_ADMIN --cap-add NET_RAW --cap-add SYS_PTRACE --cap-add MKNOD \
+    --cap-add SYS_ADMIN --cap-add NET_ADMIN --cap-add NET_RAW --cap-add SYS_PTRACE --cap-add MKNOD --cap-add DAC_READ_SEARCH \
     --volume /sys/fs/cgroup:/sys/fs/cgroup:rw --volume /var/lib/docker --volume /var/cache/crowsnest \
     --volume "$root:/project:ro" --tmpfs /run --tmpfs /tmp:exec "$@" "$image" sleep infinity >/dev/null
 docker exec "$name" sh -euc "
