@@ -65,8 +65,30 @@ class Instance:
             raise Failed(f"{self.component.name}: {(err or out).strip()[-LAST_CHARACTERS:] or f'ended with {done.exit_code}'}")
         return out
 
-    def ask(self, method: str, path: str, parameters: Mapping[str, str | int] | None = None) -> requests.Response:
-        """The answer of the store's own interface.
+    def named_file(self, variable: str) -> Path:
+        """Where on this machine the file is that an environment variable of the container names.
+
+        Raises:
+            Failed: there is no such variable or file.
+        """
+        try:
+            actual = self.client.api.inspect_container(self.container)
+        except NotFound:
+            raise Failed(f"{self.component.name} does not run; `make status` shows what does") from None
+        inside = Path(dict(word.split("=", 1) for word in actual["Config"]["Env"] or []).get(variable, "/"))
+        for place in actual["Mounts"]:
+            if inside.is_relative_to(place["Destination"]):
+                return Path(place["Source"]) / inside.relative_to(place["Destination"])
+        raise Failed(f"{self.component.name}: its container has no file {variable}")
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        parameters: Mapping[str, str | int] | None = None,
+        login: tuple[str, str] | None = None,
+    ) -> requests.Response:
+        """The answer of the store's own interface, given to who has logged in where that is needed.
 
         Raises:
             Failed: it refuses, or does not answer.
@@ -80,7 +102,9 @@ class Instance:
         try:
             with requests.Session() as session:
                 session.trust_env = False  # never by a proxy
-                answer = session.request(method, f"{base}{path}", params=dict(parameters or {}), timeout=ANSWER_SECONDS)
+                answer = session.request(
+                    method, f"{base}{path}", params=dict(parameters or {}), auth=login, timeout=ANSWER_SECONDS
+                )
         except requests.RequestException as error:
             raise Failed(f"{self.component.name} did not answer {path}: {type(error).__name__}") from None
         if answer.status_code >= 400:

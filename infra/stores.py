@@ -509,17 +509,23 @@ def look_redis(instance: Instance, _saved: Facts) -> Facts:
     return {"keys that stay": sum(int(keys) - int(expires) for keys, expires in counted)}
 
 
-# --- the API -------------------------------------------------------------------------------------------------------------
-
-DATABASES = "*.sqlite3"
+# --- SQLite: the API and Grafana ------------------------------------------------------------------------------------------
 
 
-def save_api(instance: Instance, data: Path) -> Facts:
+def _sqlite(pattern: str) -> tuple[Callable[[Instance, Path], Facts], Callable[[Instance, Facts], Facts]]:
+    """How the databases of a folder are saved and looked at."""
+    return (
+        lambda instance, data: save_sqlite(instance, data, pattern),
+        lambda instance, _saved: sqlite_facts(instance.folder, pattern),
+    )
+
+
+def save_sqlite(instance: Instance, data: Path, pattern: str) -> Facts:
     """SQLite's own online copy: of one moment, also while it is written to."""
     at = _now()
-    found = sorted(instance.folder.glob(DATABASES))
+    found = sorted(instance.folder.glob(pattern))
     if not found:
-        raise Failed(f"api: there is no database in {instance.folder}")
+        raise Failed(f"{instance.component.name}: there is no database in {instance.folder}")
     for file in found:
         with (
             closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as source,
@@ -529,13 +535,13 @@ def save_api(instance: Instance, data: Path) -> Facts:
             # The copy is one file: whoever opens it for good turns this on again.
             target.execute("PRAGMA journal_mode=DELETE")
         (data / file.name).chmod(0o600)
-    return {"at": at, **sqlite_facts(data)}
+    return {"at": at, **sqlite_facts(data, pattern)}
 
 
-def sqlite_facts(folder: Path) -> Facts:
+def sqlite_facts(folder: Path, pattern: str) -> Facts:
     """Rows of each table of each database, and SQLite's own word on whether it is whole."""
     facts: Facts = {}
-    for file in sorted(folder.glob(DATABASES)):
+    for file in sorted(folder.glob(pattern)):
         with closing(sqlite3.connect(f"file:{file}?mode=ro&immutable=1", uri=True)) as database:
             facts[f"{file.name} integrity"] = str(database.execute("PRAGMA integrity_check").fetchone()[0])
             names = database.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall()
@@ -546,8 +552,77 @@ def sqlite_facts(folder: Path) -> Facts:
     return facts
 
 
-def _look_api(instance: Instance, _saved: Facts) -> Facts:
-    return sqlite_facts(instance.folder)
+save_api, look_api = _sqlite("*.sqlite3")
+# Its plugins and dashboards are placed by Ansible; what people make in it is in its database.
+save_grafana, look_grafana = _sqlite("grafana.db")
+
+
+# --- QuestDB -------------------------------------------------------------------------------------------------------------
+
+# What is before this moment does not change any more, unless a collector catches up.
+APPLIED_SECONDS = 5
+# With this file there, QuestDB goes back to its checkpoint when it starts, and removes both.
+GO_BACK = "_restore"
+# In a checkpoint these are exact, whatever the order in which they are added.
+SUMMABLE = {"LONG": "{}", "INT": "{}", "DOUBLE": "cast({} * 1000000 AS LONG)"}
+
+
+def save_questdb(instance: Instance, data: Path) -> Facts:
+    """A copy of its files while a checkpoint keeps what is in them: rows come in meanwhile, and are not in the copy.
+
+    Raises:
+        Failed: rows before the saved moment go on coming in.
+    """
+    # A killed backup leaves its checkpoint, and with it files that nobody removes any more.
+    _sql(instance, "CHECKPOINT RELEASE")
+    facts: Facts = {"at": _now()}
+    time.sleep(APPLIED_SECONDS)
+    for _ in range(ATTEMPTS):
+        counted = look_questdb(instance, facts)
+        _sql(instance, "CHECKPOINT CREATE")
+        try:
+            if look_questdb(instance, facts) == counted:
+                take(instance.folder, data, copy, leave=("conf/*", "public/**/*", f"{DRAFT}*"))
+                return {**facts, **counted}
+        finally:
+            _sql(instance, "CHECKPOINT RELEASE")
+        time.sleep(APPLIED_SECONDS)
+    raise Failed("questdb: lines of the past are still coming in; save it when the collector has caught up")
+
+
+def place_questdb(data: Path, folder: Path) -> None:
+    """Its files, and the word to go back to the checkpoint in them."""
+    move_into(data, folder)
+    (folder / GO_BACK).touch()
+
+
+def look_questdb(instance: Instance, saved: Facts) -> Facts:
+    """Rows of each table up to the saved moment, the first and last time, and the sum of each column of numbers."""
+    found: Facts = {}
+    for row in _sql(instance, "SELECT table_name, designatedTimestamp FROM tables() WHERE table_type = 'T' ORDER BY 1"):
+        table, stamp = str(row["table_name"]), row["designatedTimestamp"]
+        if stamp is None:
+            continue
+        quoted = table.replace("'", "''")
+        columns = _sql(instance, f"SELECT \"column\", type FROM table_columns('{quoted}')")  # noqa: S608
+        sums = [SUMMABLE[one["type"]].format(_name(one["column"])) for one in columns if one["type"] in SUMMABLE]
+        selected = ", ".join(["count()", f"min({_name(stamp)})", f"max({_name(stamp)})", *(f"sum({one})" for one in sums)])
+        before = f"{_name(stamp)} < {int(saved['at']) * 1_000_000}L"
+        (values,) = _sql(instance, f"SELECT {selected} FROM {_name(table)} WHERE {before}")  # noqa: S608 - names it gave us
+        found[f"table {table}"] = json.dumps(list(values.values()))
+    return found
+
+
+def _name(column: object) -> str:
+    return '"' + str(column).replace('"', '""') + '"'
+
+
+def _sql(instance: Instance, statement: str) -> list[dict[str, Any]]:
+    """Rows of a statement, as the one who may do all."""
+    password = instance.named_file("QDB_HTTP_PASSWORD_FILE").read_text(encoding="utf-8").strip()
+    answer = instance.ask("GET", "/exec", {"query": statement}, login=(PROJECT, password)).json()
+    columns = [column["name"] for column in answer.get("columns", [])]
+    return [dict(zip(columns, row, strict=True)) for row in answer.get("dataset", [])]
 
 
 # --- the table -----------------------------------------------------------------------------------------------------------
@@ -566,7 +641,7 @@ STORES: dict[str, Store] = {
             stops=("trader", "api", "postgres-exporter"),
         ),
         Store("redis", "what the server sends to a replica, and its checker's word", save_redis, look_redis, place=place_redis),
-        Store("api", "SQLite's online copy", save_api, _look_api, at_rest=True),
+        Store("api", "SQLite's online copy", save_api, look_api, at_rest=True),
         Store(
             "victorialogs", "hard links of the parts that its lists name", save_victorialogs, look_victorialogs,
             flags={"-retentionPeriod": HUNDRED_YEARS, "-retention.maxDiskSpaceUsageBytes": UNBOUNDED},
@@ -578,6 +653,12 @@ STORES: dict[str, Store] = {
             "prometheus", "its own snapshot", save_prometheus, look_prometheus,
             flags={"--storage.tsdb.retention.time": HUNDRED_YEARS, "--storage.tsdb.retention.size": "1000TB"},
         ),
+        # Telegraf goes on where it was; its rows would come between those that are compared.
+        Store(
+            "questdb", "files of a checkpoint", save_questdb, look_questdb,
+            place=place_questdb, stops=("telegraf", "ticks-relay"),
+        ),
+        Store("grafana", "SQLite's online copy", save_grafana, look_grafana, at_rest=True),
         Store("alertmanager", "silences and what was notified, as files", _as_files(), _same_files, at_rest=True),
         Store("caddy", "certificates and its authority's key, as files", _as_files(LOCKS), _same_files, at_rest=True),
     )

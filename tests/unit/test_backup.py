@@ -75,8 +75,8 @@ def test_who_backs_up_may_read_the_database_and_nothing_else():
 def test_every_component_with_data_is_saved_or_says_why_not():
     """What is not saved is derived, or brought again: where each stood (collectors), and files that jobs write anew."""
     derived = {"vector", "alloy", "alloy-trader", "node-exporter"}
-    # Its log files are in Loki; rows that the database could not take yet are there only while it is away.
-    passing = {"trader"}
+    # Their log files are in Loki or QuestDB; rows that a database could not take yet are there only while it is away.
+    passing = {"trader", "ticker"}
     with_data = {component.name for component in catalogue().components.values() if component.data}
 
     assert with_data == set(STORES) | derived | passing
@@ -228,24 +228,29 @@ def test_what_is_written_again_in_place_is_copied_and_what_is_not_is_linked(tmp_
     assert linked == {"chunks/000001": True, "index": True, "bucket-index.json.gz": False}
 
 
-def test_a_database_is_copied_while_it_is_written_to(tmp_path):
+@pytest.mark.parametrize(
+    ("component", "name", "save", "look"),
+    [
+        ("api", "crowsnest-api.sqlite3", stores.save_api, stores.look_api),
+        ("grafana", "grafana.db", stores.save_grafana, stores.look_grafana),
+    ],
+)
+def test_a_database_is_copied_while_it_is_written_to(tmp_path, component, name, save, look):
     live, saved = tmp_path / "live", tmp_path / "saved"
     live.mkdir()
     saved.mkdir()
-    with closing(sqlite3.connect(live / "crowsnest-api.sqlite3", isolation_level=None)) as writer:
+    with closing(sqlite3.connect(live / name, isolation_level=None)) as writer:
         writer.execute("PRAGMA journal_mode=WAL")
         writer.execute('CREATE TABLE "user""s" (name)')
         writer.executemany('INSERT INTO "user""s" VALUES (?)', [("a",), ("b",)])
         writer.execute("BEGIN IMMEDIATE")
         writer.execute('INSERT INTO "user""s" VALUES (?)', ("not committed",))
-        facts = stores.save_api(_instance(live), saved)
+        facts = save(_instance(live, component), saved)
 
-    assert {name: value for name, value in facts.items() if name != "at"} == {
-        "crowsnest-api.sqlite3 integrity": "ok",
-        'crowsnest-api.sqlite3 user"s': 2,
-    }
-    assert stores.sqlite_facts(saved) == {name: value for name, value in facts.items() if name != "at"}
-    assert [path.name for path in saved.iterdir()] == ["crowsnest-api.sqlite3"]
+    assert facts.pop("at")
+    assert facts == {f"{name} integrity": "ok", f'{name} user"s': 2}
+    assert look(_instance(saved, component), facts) == facts
+    assert [path.name for path in saved.iterdir()] == [name]
 
 
 def _instance(folder: Path, component: str = "api") -> stores.Instance:
