@@ -2,7 +2,8 @@
 
     python -m tests.passed NAME[,ALSO…] PATH … -- COMMAND …
 
-The key is the content of the paths, the command, the machine's architecture and the Docker engine's version. A pass is noted in
+The key is the content of the paths, the command, the machine's architecture and the Docker engine's version. ``FILE#name,…`` is
+a file of pinned packages of which only these count. A pass is noted in
 the cache folder (safe to delete) and is good for seven days, because packages come from registries that move.
 ``CROWSNEST_AGAIN=1`` runs the command whatever is noted. Only a pass is ever noted, under NAME; one of the same command under a
 name of ALSO counts as well: of a run that proves more.
@@ -13,10 +14,11 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from infra.catalogue import catalogue
@@ -40,13 +42,31 @@ def files(paths: Iterable[str]) -> Iterator[Path]:
         yield from (file for file in found if file.is_file() and not NOT_INPUTS & set(file.parts))
 
 
-def key_of(paths: Iterable[str], command: list[str]) -> str:
+def pins(paths: Iterable[str]) -> Iterator[str]:
+    """The pin of each named package.
+
+    Raises:
+        ValueError: a file does not pin one of them.
+    """
+    for path in paths:
+        file, _, names = path.partition("#")
+        for name in names.split(","):
+            pin = re.search(rf"^{re.escape(name)}==\S+", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)
+            if pin is None:
+                raise ValueError(f"{file} does not pin {name}")
+            yield f"{pin[0]}\n"
+
+
+def key_of(paths: Sequence[str], command: list[str]) -> str:
     """Digest of all that the outcome depends on."""
     engine = subprocess.run(
         ["docker", "version", "--format", "{{.Server.Version}}"], capture_output=True, text=True, check=False
     )
     digest = hashlib.sha256(repr((command, platform.machine(), engine.stdout)).encode())
-    for file in files(paths):
+    pinned = [path for path in paths if "#" in path]
+    for pin in pins(pinned):
+        digest.update(pin.encode())
+    for file in files(path for path in paths if path not in pinned):
         digest.update(f"{file.relative_to(ROOT)} {file.stat().st_mode:o} ".encode())
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:24]

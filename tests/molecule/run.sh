@@ -24,8 +24,10 @@ CROWSNEST_MOLECULE_NETWORK=crowsnest-molecule-$$
 docker network create "$CROWSNEST_MOLECULE_NETWORK" >/dev/null
 trap 'docker network rm "$CROWSNEST_MOLECULE_NETWORK" >/dev/null; rm -rf "$logs"' EXIT
 suite=${MOLECULE_SUITE:-bookworm}
+# Of all pinned packages, those that a scenario runs with.
+tools=ansible,ansible-core,docker,jinja2,mitogen,molecule,molecule-plugins,pytest,pytest-testinfra
 CROWSNEST_MOLECULE_IMAGE=$("$root/tests/debian_image.sh" molecule "$suite")
-export PYTHONPATH=$root suite CROWSNEST_MOLECULE_IMAGE CROWSNEST_MOLECULE_NETWORK ANSIBLE_FORCE_COLOR=0 logs root
+export PYTHONPATH=$root suite tools CROWSNEST_MOLECULE_IMAGE CROWSNEST_MOLECULE_NETWORK ANSIBLE_FORCE_COLOR=0 logs root
 
 # Other roles that the scenario of a role uses.
 also() {
@@ -45,7 +47,7 @@ scenario() {
     name="molecule-$role-$suite"
     [ -z "${MOLECULE_QUICK:-}" ] || name="molecule-quick-$role-$suite,$name"
     (cd "$root" && python -m tests.passed "$name" "roles/$role" $(also "$role") roles/conftest.py plugins ansible.cfg \
-        .config tests/molecule tests/controls.py tests/mutation.py tests/figures.py tests/debian_image.sh requirements.txt pyproject.toml -- \
+        .config tests/molecule tests/controls.py tests/mutation.py tests/figures.py tests/debian_image.sh "requirements.txt#$tools" pyproject.toml -- \
         sh -c "cd roles/$role && exec molecule test") >"$logs/$role.log" 2>&1 </dev/null || status=$?
     if [ $status -eq 0 ] && grep -q "NOT RUN" "$logs/$role.log"; then
         cat "$logs/$role.log"

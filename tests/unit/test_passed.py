@@ -79,3 +79,21 @@ def test_failure_is_never_noted(tier):
 def test_input_that_is_not_there_is_an_error(tier):
     with pytest.raises(FileNotFoundError):
         passed.main(["tier", "no-such-folder", "--", "true"])
+
+
+def test_of_pinned_packages_only_those_that_are_named_count(tier):
+    _, count, root = tier
+    command = ["input", "pins.txt#molecule,pytest", "--", "sh", "-c", f"echo run >>{root / 'runs'}"]
+
+    for text in (
+        "molecule==1 \\\n  --hash=sha256:a\npytest==2\n",
+        "molecule==1\nother==3\npytest==2\n",
+        "molecule==1\npytest==4\n",
+    ):
+        (root / "pins.txt").write_text(text)
+        assert passed.main(["tier", *command]) == 0
+
+    assert count() == 2
+    (root / "pins.txt").write_text("molecule-plugins==1\npytest==4\n")
+    with pytest.raises(ValueError, match=r"pins\.txt does not pin molecule"):
+        passed.main(["tier", *command])
