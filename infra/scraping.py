@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from infra import gateway
 from infra.catalogue import Component, Scrape
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ def probes(settings: Settings) -> list[dict[str, str]]:
 
 
 def _probes(component: Component) -> Iterator[dict[str, str]]:
+    if component.name == gateway.NAME:
+        yield {"module": "tls", "component": component.name, "target": f"{component.name}:{component.ports['https'].container}"}
     if http := component.probe.http:
         yield {"module": "http", "component": component.name, "target": f"{component.url(http.port)}{http.path}"}
         return

@@ -19,7 +19,7 @@ import docker
 import pytest
 import requests
 
-from infra.catalogue import catalogue
+from infra.catalogue import PROJECT_ROOT, catalogue
 from infra.gateway import TOOLS
 from tests.e2e.api_support import Session, Store, markdown, said, wait_until
 from tests.e2e.conftest import StackUnderTest
@@ -194,6 +194,22 @@ def test_the_certificate_verifies_with_the_exported_root_and_with_nothing_else(g
     assert name in {value for _, value in certificate["subjectAltName"]}
     with pytest.raises(ssl.SSLCertVerificationError), socket.create_connection(("127.0.0.1", gateway.port), 10) as plain:
         ssl.create_default_context().wrap_socket(plain, server_hostname=name)
+
+
+def test_its_certificate_is_watched_and_no_alert_waits_for_it(gateway: Gateway):
+    """Renewed with a third left, which is more than the alert's bound: it fires only when the renewal fails."""
+
+    def remaining_days() -> list[int]:
+        query = {"query": 'probe_ssl_earliest_cert_expiry{component="caddy"} - time()'}
+        answer = gateway.signed_in("admin").get("/prometheus/api/v1/query", **query)
+        return [round(float(row["value"][1]) / 86_400) for row in answer.json()["data"]["result"]]
+
+    wait_until(remaining_days, seconds=60, step=2)
+    thresholds = json.loads((PROJECT_ROOT / "rules" / "thresholds.json").read_text())
+    (bound,) = (one["value"] for one in thresholds if one["alert"] == "CertificateExpiresSoon")
+
+    assert remaining_days() == [90]
+    assert bound < 90 * 86_400 / 3
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")

@@ -49,8 +49,6 @@ USED = {"timeseries", "stat", "gauge", "bargauge", "heatmap", "piechart", "state
 # Alerts that no panel can show, since nothing makes their metric yet, or it has no number.
 SHOWN_NOWHERE = {
     "MetricsDisagreeWithDatabase": "nothing writes crowsnest_reconcile_difference_ratio",
-    "CertificateExpiresSoon": "no probe speaks TLS",
-    "CertificateExpired": "no probe speaks TLS",
 }
 every_dashboard = pytest.mark.parametrize("uid", TREES)
 every_panel = pytest.mark.parametrize(("uid", "panel"), PANELS, ids=PANEL_NAMES)
