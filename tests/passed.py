@@ -25,7 +25,7 @@ from infra.catalogue import catalogue
 
 ROOT = Path(__file__).resolve().parents[1]
 GOOD_FOR_SECONDS = 7 * 86_400
-NOT_INPUTS = {"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".ansible", "node_modules"}
+NOT_INPUTS = {"__pycache__", "dist", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".ansible", "node_modules"}
 
 
 def files(paths: Iterable[str]) -> Iterator[Path]:
