@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,19 @@ class StackUnderTest:
     @property
     def settings(self) -> Settings:
         return stack_settings.read(self.name, self.settings_file)
+
+    @contextmanager
+    def here(self) -> Iterator[None]:
+        """The stack's folders for what runs in this process, too."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, path in self.environment.items():
+                patch.setenv(name, path)
+            catalogue.cache_clear()
+            try:
+                yield
+            finally:
+                patch.undo()
+                catalogue.cache_clear()
 
     def container(self, component: str) -> str:
         return self.settings.container_name(catalogue()[component])

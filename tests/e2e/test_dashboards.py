@@ -10,7 +10,7 @@ import os
 import ssl
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import docker
@@ -59,7 +59,7 @@ class Demo:
 
 
 @pytest.fixture(scope="module")
-def demo(make_stack: Callable[..., StackUnderTest], client: docker.DockerClient) -> Demo:
+def demo(make_stack: Callable[..., StackUnderTest], client: docker.DockerClient) -> Iterator[Demo]:
     os.environ["CROWSNEST_CHECKERS"] = str(checkers.folder())
     stack = make_stack(NAME, TREE)
     stack.configure()
@@ -75,9 +75,10 @@ def demo(make_stack: Callable[..., StackUnderTest], client: docker.DockerClient)
         _come_by_the_gateway(stack)
         time.sleep(5)
     said: list[str] = []
-    check = dashboards_check.run(stack.settings, client, say=said.append)
-    print("\n".join(said))
-    return Demo(stack, client, check, said)
+    with stack.here():
+        check = dashboards_check.run(stack.settings, client, say=said.append)
+        print("\n".join(said))
+        yield Demo(stack, client, check, said)
 
 
 def _come_by_the_gateway(stack: StackUnderTest) -> None:

