@@ -76,7 +76,8 @@ class Instance:
         except NotFound:
             raise Failed(f"{self.component.name} does not run; `make status` shows what does") from None
         inside = Path(dict(word.split("=", 1) for word in actual["Config"]["Env"] or []).get(variable, "/"))
-        for place in actual["Mounts"]:
+        # The innermost first: a store's configuration may stand in its data folder.
+        for place in sorted(actual["Mounts"], key=lambda one: -len(one["Destination"])):
             if inside.is_relative_to(place["Destination"]):
                 return Path(place["Source"]) / inside.relative_to(place["Destination"])
         raise Failed(f"{self.component.name}: its container has no file {variable}")
