@@ -9,7 +9,7 @@ import signal
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import docker
@@ -97,13 +97,15 @@ class Kept:
 
 
 @pytest.fixture(scope="module")
-def kept(make_stack: Callable[..., StackUnderTest], client: docker.DockerClient) -> Kept:
+def kept(make_stack: Callable[..., StackUnderTest], client: docker.DockerClient) -> Iterator[Kept]:
     kept = Kept(make_stack("keep", TREE), client)
     kept.bring_up()
     time.sleep(SECONDS_OF_TRADING)
     kept.sql(f"CREATE TABLE public.marker AS SELECT n, '{MARKER}' AS text FROM generate_series(1, 1000) AS n")
     kept.inside("redis", REDIS, f"set {MARKER} yes")
-    return kept
+    yield kept
+    # It trades as fast as it can, which other modules' tests would feel.
+    kept.stack.run("down")
 
 
 def test_every_store_is_saved_while_it_trades(kept):
@@ -225,7 +227,7 @@ def test_every_store_comes_back_after_its_data_is_gone(kept):
     assert kept.stack.run("status").code == 0
     assert kept.stack.run("drift").code == 0
     for one in result.document["stores"]:
-        figure(f"restore of {one['store']}, s; its recovery point, s before the loss", f"{one['seconds']:.1f}")
+        figure(f"restore of {one['store']} after its data was gone, s", f"{one['seconds']:.1f}")
 
 
 def test_trading_goes_on_where_it_was(kept):
