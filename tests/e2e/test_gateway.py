@@ -455,7 +455,7 @@ def attempts(gateway: Gateway) -> list[tuple[str, Callable[[], bytes], set[str]]
         (
             "query to Prometheus, a byte a second",
             slowly(gateway, query + late, b"a", 40),
-            {"408", "400", "499", "502", "closed"},
+            {"408", "400", "499", "502", "504", "closed"},
         ),
         ("no TLS on the port for TLS", lambda: plain(gateway.port), {"400"}),
         ("handshake that is never begun", lambda: silent(gateway.port, 40), {"closed"}),
