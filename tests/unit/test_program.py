@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pulumi
@@ -34,6 +38,24 @@ class Recorder(Mocks):
         return {one.inputs["name"]: one.inputs for one in self.declared if one.typ == token}
 
 
+@contextmanager
+def event_loops() -> Iterator[None]:
+    """Event loops for the SDK, closed at the end: its mocks make one in each thread that answers a call, and leave it open."""
+    loops = [asyncio.new_event_loop()]
+
+    def of_thread() -> None:
+        loops.append(asyncio.new_event_loop())
+        asyncio.set_event_loop(loops[-1])
+
+    with ThreadPoolExecutor(initializer=of_thread) as executor:
+        loops[0].set_default_executor(executor)
+        asyncio.set_event_loop(loops[0])
+        yield
+    asyncio.set_event_loop(None)
+    for loop in loops:
+        loop.close()
+
+
 def declared(stack: str) -> Recorder:
     return of_settings(stack_settings.read(stack))
 
@@ -44,13 +66,14 @@ def of_tree(tree: dict) -> Recorder:
 
 def of_settings(settings: stack_settings.Settings) -> Recorder:
     recorder = Recorder()
-    pulumi.runtime.set_mocks(recorder, project="crowsnest", stack=settings.stack)
 
     @pulumi.runtime.test
     def program() -> None:
         declare(settings, lambda component: f"local/{component.name}:1", Daemon("DAEMON", Path("/srv/docker")))
 
-    program()
+    with event_loops():
+        pulumi.runtime.set_mocks(recorder, project="crowsnest", stack=settings.stack)
+        program()
     return recorder
 
 
