@@ -31,7 +31,7 @@ NOWHERE = "http://127.0.0.1:9"
 # One statement a book: rows spread over a year, strategies unevenly, so that some filters meet many rows and some few.
 _COMMON = f"""
     'run-' || (n / 200000), 'strategy_' || lpad(floor({STRATEGIES} * power(random(), 2))::text, 2, '0'),
-    'S' || lpad((n * 7919 %% {INSTRUMENTS})::text, 2, '0') || '.SIM', begun + n * step, begun + n * step
+    'S' || lpad((n::bigint * 7919 %% {INSTRUMENTS})::text, 2, '0') || '.SIM', begun + n * step, begun + n * step
 """
 _SPAN = f"(SELECT now() - interval '{DAYS} days' AS begun, interval '{DAYS} days' / %(rows)s AS step) AS span"
 FILL = f"""
