@@ -82,6 +82,9 @@ def recreate(ticks: Ticks) -> None:
     for component in ("telegraf", "questdb"):
         ticks.container(component).remove(force=True)
     ticks.stack.up()
+    if ticks.profile == "source":
+        # Its rows do not tell the run, so nobody else may write.
+        ticks.container("ticker").stop()
 
 
 def questdb_away(ticks: Ticks) -> None:
