@@ -41,19 +41,22 @@ class Recorder(Mocks):
 @contextmanager
 def event_loops() -> Iterator[None]:
     """Event loops for the SDK, closed at the end: its mocks make one in each thread that answers a call, and leave it open."""
-    loops = [asyncio.new_event_loop()]
+    loops: list[asyncio.AbstractEventLoop] = []
 
-    def of_thread() -> None:
-        loops.append(asyncio.new_event_loop())
-        asyncio.set_event_loop(loops[-1])
+    def give_thread_its_own() -> asyncio.AbstractEventLoop:
+        loop = asyncio.new_event_loop()
+        loops.append(loop)
+        asyncio.set_event_loop(loop)
+        return loop
 
-    with ThreadPoolExecutor(initializer=of_thread) as executor:
-        loops[0].set_default_executor(executor)
-        asyncio.set_event_loop(loops[0])
-        yield
-    asyncio.set_event_loop(None)
-    for loop in loops:
-        loop.close()
+    try:
+        with ThreadPoolExecutor(initializer=give_thread_its_own) as executor:
+            give_thread_its_own().set_default_executor(executor)
+            yield
+    finally:
+        asyncio.set_event_loop(None)
+        for loop in loops:
+            loop.close()
 
 
 def declared(stack: str) -> Recorder:
