@@ -320,7 +320,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(STEPS)
 def test_the_ledger_balances_after_every_step(steps: list[tuple[object, ...]]) -> None:
     bench = Bench(Policy(max_queued=3, max_attempts=2))

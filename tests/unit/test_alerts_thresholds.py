@@ -195,7 +195,7 @@ def test_every_step_has_a_fingerprint_of_its_own() -> None:
     assert len({fingerprint for *_, fingerprint in desk.alerts.sent}) == 3
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     name=st.sampled_from(["drawdown_pct", "broker_connected", "daily_pnl_pct"]),
     steps=st.lists(st.tuples(st.floats(-12, 12), st.sampled_from([0.1, 1.0, 30.0, 400.0])), max_size=80),

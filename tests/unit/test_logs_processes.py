@@ -190,7 +190,7 @@ EXAMPLES = int(os.environ.get("CROWSNEST_SCHEDULES", "12"))
 """How many schedules are tried; nightly runs set more."""
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(schedules=st.lists(steps, min_size=1, max_size=3), max_records=st.sampled_from([5, 50, 1000]))
 def test_the_ledger_balances_under_every_schedule(schedules: list[list[tuple[str, int]]], max_records: int) -> None:
     """Threads, faults, forks and close: nothing is unaccounted for, and what is called delivered has arrived."""

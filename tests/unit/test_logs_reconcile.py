@@ -329,7 +329,7 @@ def test_reading_is_done_with_a_bit_a_record() -> None:
     assert peak < 100_000
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.sets(st.integers(0, 20_000)), st.sets(st.integers(0, 20_000)))
 def test_a_seq_set_is_a_set(first: set[int], second: set[int]) -> None:
     mine, theirs = SeqSet(), SeqSet()

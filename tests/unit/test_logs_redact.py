@@ -246,7 +246,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LoggingS
         setup.close()
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(value=nested, text=secret_texts, as_argument=st.booleans(), raised=st.booleans())
 def test_a_canary_reaches_no_output(
     outputs: tuple[LoggingSetup, LogSink, Path], value: object, text: str, as_argument: bool, raised: bool
